@@ -1,0 +1,15 @@
+//! Vocabulary of the core: what is wanted ([`Desired`]), what is there ([`Observed`]), what to do ([`Action`])
+//! and what to tell people ([`FleetStatus`]). Plain data, without clock, network, randomness or Kubernetes.
+
+mod desired;
+mod names;
+mod observed;
+mod status;
+
+pub use desired::{
+    Container, CookieKey, Desired, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Template,
+    Timeouts,
+};
+pub use names::{FleetId, Incarnation, Ordinal, ReplicaName, ReplicaUid, TemplateHash};
+pub use observed::{Action, NewReplica, Observed, Rejection, Replica, ReplicaState};
+pub use status::{Condition, ConditionStatus, ConditionType, FleetStatus, ReplicaStatus, RingStatus};

@@ -1,0 +1,202 @@
+//! The writing and the reading end of the table.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::model::{FleetId, FleetStatus, ReplicaUid};
+use crate::ring::{BuildError, Ring};
+use crate::routes::listeners::Listeners;
+use crate::routes::requests::Requests;
+use crate::routes::route::{PlacedSeat, Placement};
+use crate::routes::upstream::FleetLoad;
+use crate::routes::{FleetEntry, ListenRequest, Route, RouteTable, ScaleRequest, Seat, Upstream, UpstreamReport};
+
+/// Both ends of everything that crosses between control plane and data plane.
+#[derive(Debug)]
+pub struct Bridge {
+    /// For the controller.
+    pub publisher: Publisher,
+    /// For the proxy and the admin server; clone it for each worker.
+    pub reader: Reader,
+    /// For the controller, to have ports opened.
+    pub listeners: Listeners,
+    /// For the proxy: ports to open.
+    pub listen_requests: mpsc::Receiver<ListenRequest>,
+    /// For the admin server, to ask the controller.
+    pub requests: Requests,
+    /// For the controller: what people ask.
+    pub scale_requests: mpsc::Receiver<ScaleRequest>,
+}
+
+/// Writes the table. The only writer.
+#[derive(Debug)]
+pub struct Publisher {
+    table: Arc<ArcSwap<RouteTable>>,
+    version: watch::Sender<u64>,
+    wake: Arc<Notify>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fleets: BTreeMap<FleetId, Arc<FleetEntry>>,
+    upstreams: HashMap<ReplicaUid, Arc<Upstream>>,
+    loads: HashMap<FleetId, Arc<FleetLoad>>,
+}
+
+/// Reads the table through a cached snapshot: no shared write, and a swap is seen at the next read.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    cache: arc_swap::Cache<Arc<ArcSwap<RouteTable>>, Arc<RouteTable>>,
+    version: watch::Receiver<u64>,
+}
+
+/// Makes a bridge with an empty table.
+#[must_use]
+pub fn bridge() -> Bridge {
+    let table = Arc::new(ArcSwap::from_pointee(RouteTable::default()));
+    let (version, versions) = watch::channel(0);
+    let (listeners, listen_requests) = Listeners::new();
+    let (requests, scale_requests) = Requests::new();
+    let publisher = Publisher { table: Arc::clone(&table), version, wake: Arc::default(), state: Mutex::default() };
+    let reader = Reader { cache: arc_swap::Cache::new(table), version: versions };
+    Bridge { publisher, reader, listeners, listen_requests, requests, scale_requests }
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    /// Publishes one LoadBalancer in one swap and returns the share of its key space that changed owner in the ring.
+    /// Without a placement it is listed but not routed.
+    ///
+    /// When this returns, a replica that the placement left out gets no new request, from any worker.
+    ///
+    /// # Errors
+    /// The ring could not be built; nothing has changed.
+    pub fn publish(&self, id: &FleetId, status: FleetStatus, placement: Option<&Placement>) -> Result<f64, BuildError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let previous = state.fleets.get(id).and_then(|entry| entry.route.clone());
+        let route =
+            placement.map(|placement| self.route(&mut state, id, placement, previous.as_deref())).transpose()?;
+        let moved = match (&previous, &route) {
+            (Some(before), Some(now)) if !Arc::ptr_eq(&before.ring, &now.ring) => before.ring.moved_share(&now.ring),
+            _ => 0.0,
+        };
+        state.fleets.insert(id.clone(), Arc::new(FleetEntry { id: id.clone(), status, route: route.map(Arc::new) }));
+        self.swap(&mut state, id);
+        Ok(moved)
+    }
+
+    /// Takes a LoadBalancer out of the table.
+    pub fn withdraw(&self, id: &FleetId) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.fleets.remove(id).is_some() {
+            self.swap(&mut state, id);
+            state.loads.remove(id);
+        }
+    }
+
+    /// What the proxy knows of a replica; `None` if it never was in the table or has been forgotten.
+    #[must_use]
+    pub fn report(&self, uid: &ReplicaUid) -> Option<UpstreamReport> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.upstreams.get(uid).map(|upstream| upstream.report())
+    }
+
+    /// The table as it is now.
+    #[must_use]
+    pub fn table(&self) -> Arc<RouteTable> {
+        self.table.load_full()
+    }
+
+    /// Returns when the proxy has news for the controller: a replica failed, or a closed one has become idle.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn route(
+        &self,
+        state: &mut State,
+        id: &FleetId,
+        placement: &Placement,
+        previous: Option<&Route>,
+    ) -> Result<Route, BuildError> {
+        let members = placement.ring_members();
+        let (ring, shares) = match previous {
+            Some(route) if route.ring.spec() == placement.policy.ring && route.ring.members() == members => {
+                (Arc::clone(&route.ring), Arc::clone(&route.shares))
+            }
+            _ => {
+                let ring = Ring::build(placement.policy.ring, &members)?;
+                let shares = ring.shares().into();
+                (Arc::new(ring), shares)
+            }
+        };
+        let seats: Vec<Seat> = placement.seats.iter().map(|placed| self.seat(state, id, placed)).collect();
+        let mut seat_of = vec![u16::MAX; members.last().map_or(0, |last| usize::from(last.id) + 1)];
+        for (index, seat) in (0_u16..).zip(&seats) {
+            seat_of[usize::from(seat.ordinal.0)] = index;
+        }
+        let eligible_weight =
+            seats.iter().filter(|seat| seat.upstream.is_some()).map(|seat| u64::from(seat.weight)).sum();
+        let policy = Arc::clone(&placement.policy);
+        Ok(Route { id: id.clone(), policy, ring, shares, seats, seat_of, eligible_weight })
+    }
+
+    fn seat(&self, state: &mut State, id: &FleetId, placed: &PlacedSeat) -> Seat {
+        let PlacedSeat { ordinal, replica } = placed;
+        let upstream = replica.as_ref().map(|replica| {
+            let known = state.upstreams.get(&replica.uid).filter(|known| known.address == replica.address);
+            known.cloned().unwrap_or_else(|| {
+                let identity = (replica.name.clone(), replica.uid.clone(), *ordinal);
+                let load = Arc::clone(state.loads.entry(id.clone()).or_default());
+                let upstream = Arc::new(Upstream::new(identity, replica.address, load, Arc::clone(&self.wake)));
+                state.upstreams.insert(replica.uid.clone(), Arc::clone(&upstream));
+                upstream
+            })
+        });
+        let admitted = replica.as_ref().map_or(0, |replica| replica.admitted);
+        Seat { ordinal: *ordinal, weight: 1, upstream, admitted }
+    }
+
+    /// Swaps the table, then closes what it no longer names and opens what it does.
+    fn swap(&self, state: &mut State, changed: &FleetId) {
+        let previous = self.table.load_full();
+        let table = RouteTable::new(previous.version + 1, state.fleets.clone());
+        let version = table.version;
+        let serving = |table: &RouteTable| -> Vec<Arc<Upstream>> {
+            let route = table.fleet(changed).and_then(|entry| entry.route.as_ref());
+            route.into_iter().flat_map(|route| &route.seats).filter_map(|seat| seat.upstream.clone()).collect()
+        };
+        let (before, now) = (serving(&previous), serving(&table));
+        for upstream in &now {
+            upstream.open();
+        }
+        self.table.store(Arc::new(table));
+        for upstream in before.iter().filter(|old| !now.iter().any(|new| Arc::ptr_eq(old, new))) {
+            upstream.close();
+        }
+        // Forgotten once nobody can ask for it any more: no table names it and no request holds it.
+        state.upstreams.retain(|_, upstream| {
+            upstream.is_open() || upstream.in_flight() > 0 || before.iter().any(|old| Arc::ptr_eq(old, upstream))
+        });
+        self.version.send_replace(version);
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// The newest table. One atomic load where nothing has changed.
+    pub fn table(&mut self) -> &Arc<RouteTable> {
+        self.cache.load()
+    }
+
+    /// Returns when a table has been published that this reader has not been told of; `false` when the publisher is gone.
+    pub async fn changed(&mut self) -> bool {
+        self.version.changed().await.is_ok()
+    }
+}

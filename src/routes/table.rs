@@ -1,0 +1,101 @@
+//! The snapshot of everything that is published, swapped whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::model::{FleetId, FleetStatus};
+use crate::routes::Route;
+
+/// All LoadBalancers of one moment: by port and host for the proxy, by name for people.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    /// Counts the swaps.
+    pub version: u64,
+    fleets: BTreeMap<FleetId, Arc<FleetEntry>>,
+    ports: BTreeMap<u16, RoutedPort>,
+}
+
+/// What is published of one LoadBalancer.
+#[derive(Debug)]
+pub struct FleetEntry {
+    /// Whose it is.
+    pub id: FleetId,
+    /// For people.
+    pub status: FleetStatus,
+    /// `None` while the LoadBalancer is not accepted, or is being removed.
+    pub route: Option<Arc<Route>>,
+}
+
+#[derive(Debug, Default)]
+struct RoutedPort {
+    hosts: HashMap<Box<str>, Arc<Route>>,
+    any: Option<Arc<Route>>,
+}
+
+// === impl RouteTable ===
+
+impl RouteTable {
+    pub(super) fn new(version: u64, fleets: BTreeMap<FleetId, Arc<FleetEntry>>) -> Self {
+        let mut ports: BTreeMap<u16, RoutedPort> = BTreeMap::new();
+        for route in fleets.values().filter_map(|entry| entry.route.as_ref()) {
+            let port = ports.entry(route.policy.listener.port).or_default();
+            if route.policy.listener.hostnames.is_empty() {
+                port.any.get_or_insert_with(|| Arc::clone(route));
+            }
+            for host in &route.policy.listener.hostnames {
+                port.hosts.entry(host.as_str().into()).or_insert_with(|| Arc::clone(route));
+            }
+        }
+        Self { version, fleets, ports }
+    }
+
+    /// The route for a request on this port with this host (without port; any case): an exact hostname, else the
+    /// closest `*.` wildcard, else the LoadBalancer that takes any host.
+    #[must_use]
+    pub fn route(&self, port: u16, host: &str) -> Option<&Arc<Route>> {
+        let port = self.ports.get(&port)?;
+        if port.hosts.is_empty() {
+            return port.any.as_ref();
+        }
+        let lower;
+        let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            lower = host.to_ascii_lowercase();
+            &lower
+        } else {
+            host
+        };
+        port.hosts.get(host).or_else(|| port.wildcard(host)).or(port.any.as_ref())
+    }
+
+    /// The ports on which somebody listens, sorted.
+    pub fn ports(&self) -> impl Iterator<Item = u16> + '_ {
+        self.ports.keys().copied()
+    }
+
+    /// All LoadBalancers, sorted by namespace and name.
+    pub fn fleets(&self) -> impl Iterator<Item = &Arc<FleetEntry>> {
+        self.fleets.values()
+    }
+
+    /// One LoadBalancer.
+    #[must_use]
+    pub fn fleet(&self, id: &FleetId) -> Option<&Arc<FleetEntry>> {
+        self.fleets.get(id)
+    }
+}
+
+// === impl RoutedPort ===
+
+impl RoutedPort {
+    /// `*.example` stands for one or more labels before `.example`.
+    fn wildcard(&self, host: &str) -> Option<&Arc<Route>> {
+        let mut rest = host;
+        while let Some(dot) = rest.find('.') {
+            rest = &rest[dot + 1..];
+            if let Some(route) = self.hosts.get(format!("*.{rest}").as_str()) {
+                return Some(route);
+            }
+        }
+        None
+    }
+}
