@@ -3,7 +3,11 @@
 //! Modules in reading order: the words ([`model`]), the pure core ([`ring`], [`plan`]), the bridge between
 //! control plane and data plane ([`routes`]), and the edges around them. ARCHITECTURE.md draws the map.
 
+pub mod api;
+pub mod backend;
+pub mod controller;
 pub mod model;
+pub mod plan;
 pub mod ring;
 pub mod routes;
 pub mod shutdown;

@@ -11,5 +11,5 @@ pub use desired::{
     Timeouts,
 };
 pub use names::{FleetId, Incarnation, Ordinal, ReplicaName, ReplicaUid, TemplateHash};
-pub use observed::{Action, NewReplica, Observed, Rejection, Replica, ReplicaState};
+pub use observed::{Action, NewReplica, Observed, Rejection, Replica, ReplicaState, Traffic, elapsed};
 pub use status::{Condition, ConditionStatus, ConditionType, FleetStatus, ReplicaStatus, RingStatus};

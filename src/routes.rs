@@ -18,4 +18,4 @@ pub use publisher::{Bridge, Publisher, Reader, bridge};
 pub use requests::{Requests, ScaleError, ScaleRequest};
 pub use route::{Placement, Route, Seat};
 pub use table::{FleetEntry, RouteTable};
-pub use upstream::{Lease, Upstream, UpstreamReport};
+pub use upstream::{Lease, Upstream};

@@ -1,10 +1,11 @@
 //! What is there, as a backend reports it, and what the planner decides to do about it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{Incarnation, Ordinal, ReplicaName, ReplicaUid, TemplateHash};
+use crate::model::{Condition, Incarnation, Ordinal, ReplicaName, ReplicaUid, TemplateHash};
 
 /// Everything known about one fleet at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +14,8 @@ pub struct Observed {
     pub replicas: Vec<Replica>,
     /// Creates that the backend refused, at most one for an ordinal.
     pub rejections: Vec<Rejection>,
+    /// What was last said of the fleet.
+    pub conditions: Vec<Condition>,
 }
 
 /// One running, starting, stopping or dead copy of a template.
@@ -40,7 +43,17 @@ pub struct Replica {
     pub draining_since: Option<Timestamp>,
     /// Marked `ringhold.dev/remove-first`: the first to go when the fleet shrinks.
     pub remove_first: bool,
-    /// Requests that it has now, as far as the proxies report.
+    /// What the proxies know of it.
+    pub traffic: Traffic,
+}
+
+/// What the proxies know of a replica: first whether any may choose it, then how many requests it has. In this order,
+/// so that neither means: nor will it ever get one again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Whether a published table lets it be chosen.
+    pub routed: bool,
+    /// Requests that it has now.
     pub in_flight: usize,
 }
 
@@ -65,8 +78,8 @@ pub enum ReplicaState {
     Dead {
         /// When it ended.
         since: Timestamp,
-        /// Whether it had been ready for long enough that its end counts as a first failure again.
-        was_stable: bool,
+        /// How long it had been ready without a break when it ended.
+        ready_for: Duration,
         /// How it ended, for people: `exit status 1`, `killed by signal 9`, `OOMKilled`.
         reason: String,
     },
@@ -143,6 +156,15 @@ impl Replica {
         matches!(self.state, ReplicaState::Ready { .. })
     }
 
+    /// For how long it has been ready without a break; `None` while it is not ready.
+    #[must_use]
+    pub fn ready_for(&self, now: Timestamp) -> Option<Duration> {
+        match self.state {
+            ReplicaState::Ready { since } => Some(elapsed(since, now)),
+            _ => None,
+        }
+    }
+
     /// May be chosen for new requests.
     #[must_use]
     pub fn serves(&self) -> bool {
@@ -162,4 +184,10 @@ impl ReplicaState {
             Self::Dead { .. } => "Dead",
         }
     }
+}
+
+/// From then to now; zero where clocks disagree.
+#[must_use]
+pub fn elapsed(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO)
 }

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::model::{FleetId, FleetStatus, ReplicaUid};
+use crate::model::{FleetId, FleetStatus, ReplicaUid, RingStatus, Traffic};
 use crate::ring::{BuildError, Ring};
 use crate::routes::listeners::Listeners;
 use crate::routes::requests::Requests;
 use crate::routes::route::{PlacedSeat, Placement};
 use crate::routes::upstream::FleetLoad;
-use crate::routes::{FleetEntry, ListenRequest, Route, RouteTable, ScaleRequest, Seat, Upstream, UpstreamReport};
+use crate::routes::{FleetEntry, ListenRequest, Route, RouteTable, ScaleRequest, Seat, Upstream};
 
 /// Both ends of everything that crosses between control plane and data plane.
 #[derive(Debug)]
@@ -76,7 +76,12 @@ impl Publisher {
     ///
     /// # Errors
     /// The ring could not be built; nothing has changed.
-    pub fn publish(&self, id: &FleetId, status: FleetStatus, placement: Option<&Placement>) -> Result<f64, BuildError> {
+    pub fn publish(
+        &self,
+        id: &FleetId,
+        mut status: FleetStatus,
+        placement: Option<&Placement>,
+    ) -> Result<f64, BuildError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let previous = state.fleets.get(id).and_then(|entry| entry.route.clone());
         let route =
@@ -85,6 +90,11 @@ impl Publisher {
             (Some(before), Some(now)) if !Arc::ptr_eq(&before.ring, &now.ring) => before.ring.moved_share(&now.ring),
             _ => 0.0,
         };
+        status.ring = route.as_ref().map(|route| RingStatus {
+            algorithm: route.ring.spec().algorithm(),
+            members: route.ring.members().len(),
+            fingerprint: route.ring.fingerprint().to_string(),
+        });
         state.fleets.insert(id.clone(), Arc::new(FleetEntry { id: id.clone(), status, route: route.map(Arc::new) }));
         self.swap(&mut state, id);
         Ok(moved)
@@ -99,11 +109,11 @@ impl Publisher {
         }
     }
 
-    /// What the proxy knows of a replica; `None` if it never was in the table or has been forgotten.
+    /// What the proxy knows of a replica; nothing, if it never was in the table or has been forgotten.
     #[must_use]
-    pub fn report(&self, uid: &ReplicaUid) -> Option<UpstreamReport> {
+    pub fn traffic(&self, uid: &ReplicaUid) -> Traffic {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.upstreams.get(uid).map(|upstream| upstream.report())
+        state.upstreams.get(uid).map_or_else(Traffic::default, |upstream| upstream.traffic())
     }
 
     /// The table as it is now.

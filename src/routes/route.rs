@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{Desired, FleetId, Observed, Ordinal, Replica, ReplicaName, ReplicaState, ReplicaUid, RoutePolicy};
+use crate::model::{Desired, FleetId, Observed, Ordinal, Replica, ReplicaName, ReplicaUid, RoutePolicy};
 use crate::ring::{Member, Ring};
 use crate::routes::Upstream;
 
@@ -103,8 +103,7 @@ impl Placement {
 
 impl PlacedReplica {
     fn new(replica: &Replica, slow_start: Duration, now: Timestamp) -> Option<Self> {
-        let ReplicaState::Ready { since } = replica.state else { return None };
-        let ready_for = Duration::try_from(now.duration_since(since)).unwrap_or(Duration::ZERO);
+        let ready_for = replica.ready_for(now)?;
         Some(Self {
             name: replica.name.clone(),
             uid: replica.uid.clone(),
@@ -143,7 +142,7 @@ impl Route {
 impl Seat {
     /// Slow start admits a deterministic part of a member's keys, taken from hash bits that do not choose the slot.
     pub(super) fn admits(&self, hash: u64) -> bool {
-        u32::from(hash as u16) < self.admitted
+        (hash >> 16) & 0xffff < u64::from(self.admitted)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 use tokio::sync::Notify;
 
-use crate::model::{Ordinal, ReplicaName, ReplicaUid};
+use crate::model::{Ordinal, ReplicaName, ReplicaUid, Traffic};
 
 /// A replica's address, and the few facts about it that proxy and controller share.
 #[derive(Debug)]
@@ -40,15 +40,6 @@ pub(super) struct FleetLoad {
 pub struct Lease {
     upstream: Arc<Upstream>,
     counts_for_fleet: bool,
-}
-
-/// What the proxy knows of a replica, for the controller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UpstreamReport {
-    /// Requests that it has now.
-    pub in_flight: usize,
-    /// Whether the proxy skips it for now because it failed.
-    pub ejected: bool,
 }
 
 // === impl Upstream ===
@@ -141,10 +132,11 @@ impl Upstream {
         }
     }
 
-    /// For the controller.
+    /// For the controller: first whether it is open, then what it has, see [`Upstream::lease`].
     #[must_use]
-    pub fn report(&self) -> UpstreamReport {
-        UpstreamReport { in_flight: self.in_flight(), ejected: self.is_ejected() }
+    pub fn traffic(&self) -> Traffic {
+        let routed = self.is_open();
+        Traffic { routed, in_flight: self.in_flight() }
     }
 
     pub(super) fn open(&self) {

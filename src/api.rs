@@ -1,0 +1,183 @@
+//! The custom resource: `LoadBalancer`, `ringhold.dev/v1alpha1`. These are the docs that users read; the same types
+//! read a manifest locally and generate the definition for a cluster.
+//!
+//! Every default is static and stands here. What a value may be is said once more, with the way out, by
+//! `controller::validate`.
+
+mod routing;
+mod status;
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::CustomResource;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+pub use routing::{
+    BoundedLoadSpec, CookieSource, HashKeySource, HeaderSource, LimitsSpec, ListenerSpec, PathSource, QuerySource,
+    RandomSource, RetriesSpec, RingAlgorithm, RingSection, ServiceSpec, SourceIpSource, TimeoutsSpec,
+};
+pub use status::{LoadBalancerStatus, RingSummary};
+
+/// The mark of a replica that goes first when its fleet shrinks.
+pub const REMOVE_FIRST: &str = "ringhold.dev/remove-first";
+
+/// A fleet of replicas and the consistent-hash ring in front of it.
+#[expect(clippy::duplicated_attributes, reason = "each printcolumn is a column of its own")]
+#[derive(CustomResource, Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[kube(
+    group = "ringhold.dev",
+    version = "v1alpha1",
+    kind = "LoadBalancer",
+    shortname = "lb",
+    category = "all",
+    namespaced,
+    status = "LoadBalancerStatus",
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadBalancerSpec {
+    /// How many replicas the fleet has.
+    #[serde(default = "defaults::replicas")]
+    #[schemars(range(min = 0, max = 65_535))]
+    pub replicas: i32,
+    /// Where requests arrive.
+    #[serde(default)]
+    pub listener: ListenerSpec,
+    /// The Service in front of the proxies; an empty object leaves it out. Without a cluster it has no meaning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceSpec>,
+    /// Where a request's key comes from; the first source that yields one wins. Where none does the key is random.
+    #[serde(default = "defaults::hash_key")]
+    #[schemars(length(max = 16))]
+    pub hash_key: Vec<HashKeySource>,
+    /// Algorithm and size of the ring.
+    #[serde(default)]
+    pub ring: RingSection,
+    /// Keeps any replica from having many more requests at one time than its share. Absent: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounded_load: Option<BoundedLoadSpec>,
+    /// How a changed template reaches the fleet.
+    #[serde(default)]
+    pub rollout: RolloutSpec,
+    /// How a replica's health is judged.
+    #[serde(default)]
+    pub health: HealthSpec,
+    /// How long the proxy waits, for what.
+    #[serde(default)]
+    pub timeouts: TimeoutsSpec,
+    /// When a request is tried again.
+    #[serde(default)]
+    pub retries: RetriesSpec,
+    /// What is refused.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+    /// Name or number of the container port that requests go to. Absent: the first container's first port. A local
+    /// process gets a port of its own instead, in the environment variable PORT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_port: Option<IntOrString>,
+    /// What a replica runs: a pod template, as in a Deployment.
+    #[schemars(schema_with = "pod_template")]
+    pub template: PodTemplateSpec,
+}
+
+/// How a changed template reaches the fleet.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RolloutSpec {
+    /// How many replicas may exist above the wanted number: a count, or a percentage rounded up.
+    pub max_surge: IntOrString,
+    /// How many ordinals may be without an available replica: a count, or a percentage rounded down. Not 0 where
+    /// `maxSurge` is 0.
+    pub max_unavailable: IntOrString,
+    /// How long a replica must have been ready to count as available, in seconds.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub min_ready_seconds: i32,
+    /// How long a replica that leaves may finish its requests, in seconds.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub drain_timeout_seconds: i32,
+    /// Over how many seconds a ready replica's share of its keys grows to the whole. 0: at once.
+    #[schemars(range(min = 0, max = 3_600))]
+    pub slow_start_seconds: i32,
+}
+
+/// How a replica's health is judged.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HealthSpec {
+    /// Path that is asked; an answer of 200 to 399 means ready.
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: String,
+    /// From one question to the next, in seconds.
+    #[schemars(range(min = 1, max = 3_600))]
+    pub period_seconds: i32,
+    /// For one answer, in seconds.
+    #[schemars(range(min = 1, max = 3_600))]
+    pub timeout_seconds: i32,
+    /// So many failures in a row turn a ready replica unready.
+    #[schemars(range(min = 1, max = 100))]
+    pub failure_threshold: i32,
+    /// A replica that was ready and has been unready for so many seconds is replaced.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub replace_after_seconds: i32,
+    /// A replica that was never ready is replaced so many seconds after its start.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub startup_seconds: i32,
+}
+
+mod defaults {
+    use super::{HashKeySource, SourceIpSource};
+
+    pub(super) fn replicas() -> i32 {
+        1
+    }
+
+    pub(super) fn hash_key() -> Vec<HashKeySource> {
+        vec![HashKeySource::SourceIp(SourceIpSource {})]
+    }
+}
+
+impl Default for RolloutSpec {
+    fn default() -> Self {
+        Self {
+            max_surge: IntOrString::Int(1),
+            max_unavailable: IntOrString::Int(0),
+            min_ready_seconds: 0,
+            drain_timeout_seconds: 30,
+            slow_start_seconds: 0,
+        }
+    }
+}
+
+impl Default for HealthSpec {
+    fn default() -> Self {
+        Self {
+            path: "/heartbeat".to_owned(),
+            period_seconds: 5,
+            timeout_seconds: 1,
+            failure_threshold: 3,
+            replace_after_seconds: 60,
+            startup_seconds: 600,
+        }
+    }
+}
+
+/// The API server itself checks the template when a pod is made of it; the whole pod schema here would make the
+/// definition larger than `kubectl apply` can store in its annotation.
+fn pod_template(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "What a replica runs: a pod template, as in a Deployment.",
+        "required": ["spec"],
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
+}

@@ -1,0 +1,15 @@
+//! Reconciling: from a declared LoadBalancer to a running fleet.
+//!
+//! [`validate()`] parses a spec once, at the edge; [`tick()`] observes, plans, publishes and applies, for any backend;
+//! the drivers ([`standalone`]) decide when.
+
+mod claims;
+pub mod manifest;
+pub mod standalone;
+mod story;
+mod template;
+mod tick;
+mod validate;
+
+pub use tick::{Exposure, Memory, Outcome, Standing, TickError, tick};
+pub use validate::{FieldError, FieldErrors, validate};

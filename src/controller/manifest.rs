@@ -1,0 +1,131 @@
+//! Reading manifests: YAML files with one LoadBalancer or several. Everything that is wrong is said with the file, the
+//! path of the field, its value and the rule; unknown fields are wrong, too, for a typo should not pass in silence.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use kube::Resource;
+use serde_json::Value;
+
+use crate::api::LoadBalancer;
+
+/// Why a manifest can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// The file can't be read.
+    #[error("{}: can't be read: {message}", .file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The system's words.
+        message: String,
+    },
+    /// The file is no YAML.
+    #[error("{}: not YAML: {message}", .file.display())]
+    NotYaml {
+        /// The file.
+        file: PathBuf,
+        /// The parser's words, with line and column.
+        message: String,
+    },
+    /// The file holds no document.
+    #[error("{}: holds no LoadBalancer; declare one, or remove the file to stop what it declared", .file.display())]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Two documents declare one LoadBalancer.
+    #[error("{}: metadata.name: {name}: declared in {} already; choose another name or remove one", .file.display(), .first.display())]
+    DeclaredTwice {
+        /// The file.
+        file: PathBuf,
+        /// Where it was declared first.
+        first: PathBuf,
+        /// The LoadBalancer's name.
+        name: String,
+    },
+    /// A document is no LoadBalancer of ours.
+    #[error("{}: {place}{message}", .file.display())]
+    Document {
+        /// The file.
+        file: PathBuf,
+        /// Which document, where the file has several.
+        place: Place,
+        /// Path, value and rule.
+        message: String,
+    },
+}
+
+/// Which of a file's documents, counted from 1; says nothing where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    number: usize,
+    of: usize,
+}
+
+/// Reads the LoadBalancers of one file.
+///
+/// # Errors
+/// The file can't be read, is no YAML, or holds something other than valid LoadBalancers.
+pub fn read(file: &Path) -> Result<Vec<LoadBalancer>, ManifestError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| ManifestError::Read { file: file.to_owned(), message: error.to_string() })?;
+    parse(file, &text)
+}
+
+/// Reads the LoadBalancers of a text; `file` is for the messages.
+///
+/// # Errors
+/// As for [`read`].
+pub fn parse(file: &Path, text: &str) -> Result<Vec<LoadBalancer>, ManifestError> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
+        .map_err(|error| ManifestError::NotYaml { file: file.to_owned(), message: error.to_string() })?;
+    let documents: Vec<Value> = documents.into_iter().filter(|document| !document.is_null()).collect();
+    let of = documents.len();
+    let convert = |(index, document)| {
+        load_balancer(document).map_err(|message| ManifestError::Document {
+            file: file.to_owned(),
+            place: Place { number: index + 1, of },
+            message,
+        })
+    };
+    documents.into_iter().enumerate().map(convert).collect()
+}
+
+fn load_balancer(document: Value) -> Result<LoadBalancer, String> {
+    for (field, wanted) in
+        [("apiVersion", LoadBalancer::api_version(&()).into_owned()), ("kind", LoadBalancer::kind(&()).into_owned())]
+    {
+        let found =
+            document.get(field).map_or_else(|| "missing".to_owned(), |value| value.to_string().replace('"', ""));
+        if found != wanted {
+            return Err(format!("{field}: {found}: use {wanted}"));
+        }
+    }
+    let mut unknown: Vec<String> = Vec::new();
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(plain(&path.to_string()));
+    let deserializer = serde_ignored::Deserializer::new(document, &mut note);
+    let resource = serde_path_to_error::deserialize(deserializer);
+    let mut wrong: Vec<String> = Vec::new();
+    let resource: Option<LoadBalancer> = match resource {
+        Ok(resource) => Some(resource),
+        Err(error) => {
+            wrong.push(format!("{}: {}", plain(&error.path().to_string()), error.inner()));
+            None
+        }
+    };
+    let no_such = |path| format!("{path}: no such field; check its spelling and place, or remove it");
+    wrong.extend(unknown.into_iter().map(no_such));
+    resource.filter(|_| wrong.is_empty()).ok_or_else(|| wrong.join("; "))
+}
+
+/// `serde_ignored` marks the inside of an `Option` with `?`, which people need not know.
+fn plain(path: &str) -> String {
+    path.split('.').filter(|segment| *segment != "?").collect::<Vec<_>>().join(".")
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.of > 1 { write!(f, "document {}: ", self.number) } else { Ok(()) }
+    }
+}

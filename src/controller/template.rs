@@ -1,0 +1,137 @@
+//! From a pod template to what backends run, and the hash that tells one template from another.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Container as PodContainer;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::Value;
+use siphasher::sip::SipHasher13;
+
+use crate::api::LoadBalancerSpec;
+use crate::controller::validate::Checker;
+use crate::model::{Container, Template, TemplateHash};
+
+/// What Kubernetes grants where a pod says nothing.
+const DEFAULT_GRACE_SECONDS: u64 = 30;
+
+/// The template, or `None` with the errors noted.
+pub(super) fn template(spec: &LoadBalancerSpec, check: &mut Checker) -> Option<Template> {
+    let Some(pod) = &spec.template.spec else {
+        check.fail("spec.template.spec", "", "missing: declare at least one container");
+        return None;
+    };
+    if pod.containers.is_empty() {
+        check.fail("spec.template.spec.containers", "", "empty: declare at least one container");
+        return None;
+    }
+    let grace = pod.termination_grace_period_seconds.map_or(DEFAULT_GRACE_SECONDS, |seconds| {
+        check.number("spec.template.spec.terminationGracePeriodSeconds", seconds, 0, 86_400)
+    });
+    let port = target_port(spec, &pod.containers, check);
+    let containers = pod.containers.iter().enumerate().map(|(index, pod)| container(index, pod, port, check)).collect();
+    let manifest = match serde_json::to_value(&spec.template) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            check.fail("spec.template", "", &format!("can't be written as JSON: {error}"));
+            return None;
+        }
+    };
+    Some(Template { hash: hash(&manifest), manifest, containers, termination_grace: Duration::from_secs(grace) })
+}
+
+/// `spec.targetPort`, looked up by name or taken as a number; by default the first container's first port, else 8080.
+fn target_port(spec: &LoadBalancerSpec, containers: &[PodContainer], check: &mut Checker) -> u16 {
+    const PATH: &str = "spec.targetPort";
+    let ports = || containers.iter().flat_map(|container| container.ports.iter().flatten());
+    match &spec.target_port {
+        None => ports().next().map_or(8080, |port| {
+            check.number("spec.template.spec.containers[0].ports[0].containerPort", port.container_port, 1, u16::MAX)
+        }),
+        Some(IntOrString::Int(number)) => check.number(PATH, *number, 1, u16::MAX),
+        Some(IntOrString::String(name)) => {
+            let named = ports().find(|port| port.name.as_ref() == Some(name));
+            if let Some(port) = named {
+                check.number("spec.template.spec.containers[].ports[].containerPort", port.container_port, 1, u16::MAX)
+            } else {
+                let known: Vec<&str> = ports().filter_map(|port| port.name.as_deref()).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                check.fail(
+                    PATH,
+                    name,
+                    &format!("no container port of the template has this name (named ports: {known})"),
+                );
+                1
+            }
+        }
+    }
+}
+
+fn container(index: usize, pod: &PodContainer, port: u16, check: &mut Checker) -> Container {
+    let mut env = BTreeMap::new();
+    for (place, variable) in pod.env.iter().flatten().enumerate() {
+        if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
+            let path = format!("spec.template.spec.containers[{index}].env[{place}].name");
+            check.fail(&path, &variable.name, "use a variable name without =");
+        } else if let Some(value) = &variable.value {
+            env.insert(variable.name.clone(), value.clone());
+        }
+    }
+    Container {
+        name: pod.name.clone(),
+        image: pod.image.clone().unwrap_or_default(),
+        command: pod.command.clone().unwrap_or_default(),
+        args: pod.args.clone().unwrap_or_default(),
+        env,
+        working_dir: pod.working_dir.clone(),
+        port,
+    }
+}
+
+/// Eight hexadecimal digits that depend on the template's content alone: SipHash-1-3 over its JSON with sorted keys.
+fn hash(manifest: &Value) -> TemplateHash {
+    let mut hasher = SipHasher13::new();
+    feed(manifest, &mut hasher);
+    TemplateHash(format!("{:08x}", hasher.finish() >> 32).into())
+}
+
+fn feed(value: &Value, hasher: &mut SipHasher13) {
+    match value {
+        Value::Object(fields) => {
+            let sorted: BTreeMap<_, _> = fields.iter().collect();
+            hasher.write(b"{");
+            for (name, value) in sorted {
+                hasher.write(Value::String(name.clone()).to_string().as_bytes());
+                hasher.write(b":");
+                feed(value, hasher);
+            }
+            hasher.write(b"}");
+        }
+        Value::Array(items) => {
+            hasher.write(b"[");
+            for item in items {
+                feed(item, hasher);
+                hasher.write(b",");
+            }
+            hasher.write(b"]");
+        }
+        scalar => hasher.write(scalar.to_string().as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_hash_depends_on_content_and_not_on_order() {
+        let one = json!({"spec": {"containers": [{"name": "a", "image": "x"}]}, "metadata": {"labels": {"k": "v"}}});
+        let same = json!({"metadata": {"labels": {"k": "v"}}, "spec": {"containers": [{"image": "x", "name": "a"}]}});
+        let other = json!({"metadata": {"labels": {"k": "v"}}, "spec": {"containers": [{"image": "y", "name": "a"}]}});
+        assert_eq!(hash(&one), hash(&same));
+        assert_ne!(hash(&one), hash(&other));
+        assert_eq!(hash(&one).0.len(), 8);
+    }
+}

@@ -1,0 +1,180 @@
+//! One step of reconciliation: observe, plan, publish, apply. The same for every backend and driver.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::backend::{Backend, BackendError};
+use crate::model::{Action, Condition, Desired, FleetStatus, NewReplica, Observed, Ordinal, Rejection};
+use crate::plan::{Plan, plan};
+use crate::ring::BuildError;
+use crate::routes::{Placement, Publisher};
+
+/// While a replica's share of keys grows, the table is published anew so often.
+const RAMP_STEP: Duration = Duration::from_secs(1);
+
+/// What a driver keeps of a fleet from tick to tick. All of it may be lost: the next ticks find it out again.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    rejections: Vec<Rejection>,
+    conditions: Vec<Condition>,
+}
+
+/// What a driver says of a fleet that the planner can't know.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Whether the LoadBalancer is accepted.
+    pub accepted: Condition,
+    /// Whether requests reach the fleet; one that is being removed is withdrawn first.
+    pub exposure: Exposure,
+}
+
+/// Whether requests reach a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// By its listener and hosts.
+    Routed,
+    /// Not any more: it drains.
+    Withdrawn,
+}
+
+/// How a tick went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// As published.
+    pub status: FleetStatus,
+    /// When to tick again though nothing happens.
+    pub next_check: Option<Timestamp>,
+    /// Share of the key space that changed owner, 0 to 1.
+    pub moved: f64,
+    /// How many actions were taken.
+    pub actions: usize,
+}
+
+/// Why a tick did not go through. What was published stays; the next tick begins anew.
+#[derive(Debug, thiserror::Error)]
+pub enum TickError {
+    /// The replicas can't be listed.
+    #[error("failed to list the replicas")]
+    Observe(#[source] BackendError),
+    /// The ring can't be built of these members.
+    #[error("failed to build the ring")]
+    Ring(#[from] BuildError),
+    /// At least one action failed; the others were tried.
+    #[error("failed to {verb} {name}")]
+    Apply {
+        /// `create`, `drain` or `delete`.
+        verb: &'static str,
+        /// The replica.
+        name: String,
+        /// Why.
+        #[source]
+        source: BackendError,
+    },
+}
+
+/// Ticks once.
+///
+/// # Errors
+/// The backend could not be asked, or did not take every action.
+pub async fn tick<B: Backend>(
+    backend: &B,
+    publisher: &Publisher,
+    desired: &Desired,
+    standing: &Standing,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Result<Outcome, TickError> {
+    let observed = observe(backend, publisher, desired, memory).await.map_err(TickError::Observe)?;
+    let Plan { actions, members, mut status, mut next_check } = plan(desired, &observed, now);
+    memory.conditions.clone_from(&status.conditions);
+    status.conditions.push(standing.accepted.clone());
+    status.conditions.sort_by_key(|condition| condition.kind);
+
+    let placement = Placement::new(desired, &observed, &members, now);
+    if placement.is_ramping() {
+        next_check = Some(next_check.map_or(now + RAMP_STEP, |check| check.min(now + RAMP_STEP)));
+    }
+    let placement = (standing.exposure == Exposure::Routed).then_some(&placement);
+    let moved = publisher.publish(&desired.id, status.clone(), placement)?; // before any replica is stopped
+    status = publisher.table().fleet(&desired.id).map_or(status, |entry| entry.status.clone());
+
+    memory.forget_what_is_past(desired, &members);
+    apply(backend, desired, &actions, memory, now).await?;
+    Ok(Outcome { status, next_check, moved, actions: actions.len() })
+}
+
+async fn observe<B: Backend>(
+    backend: &B,
+    publisher: &Publisher,
+    desired: &Desired,
+    memory: &Memory,
+) -> Result<Observed, BackendError> {
+    let mut replicas = backend.observe(&desired.id).await?;
+    for replica in &mut replicas {
+        replica.traffic = publisher.traffic(&replica.uid);
+    }
+    Ok(Observed { replicas, rejections: memory.rejections.clone(), conditions: memory.conditions.clone() })
+}
+
+/// Takes every action, also after one has failed, and returns the first failure.
+async fn apply<B: Backend>(
+    backend: &B,
+    desired: &Desired,
+    actions: &[Action],
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Result<(), TickError> {
+    let mut outcome = Ok(());
+    for action in actions {
+        let (verb, name, taken) = match action {
+            Action::Create(new) => {
+                let taken = memory.remember(new, backend.create(desired, new).await, now);
+                ("create", &new.name, taken)
+            }
+            Action::Drain { name, uid, since } => ("drain", name, backend.drain(&desired.id, name, uid, *since).await),
+            Action::Delete { name, uid } => ("delete", name, backend.delete(&desired.id, name, uid).await),
+        };
+        if let Err(source) = taken {
+            let name = name.to_string();
+            outcome = outcome.and(Err(TickError::Apply { verb, name, source }));
+        }
+    }
+    outcome
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// What was last said of the fleet.
+    #[must_use]
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// A refused create is a fact to plan with, not a failed tick.
+    fn remember(
+        &mut self,
+        new: &NewReplica,
+        taken: Result<(), BackendError>,
+        now: Timestamp,
+    ) -> Result<(), BackendError> {
+        let before = self.rejections.iter().position(|rejection| rejection.ordinal == new.ordinal);
+        let before = before.map(|index| self.rejections.swap_remove(index));
+        match taken {
+            Err(BackendError::Rejected { reason, message }) => {
+                let count =
+                    before.filter(|before| before.template == new.template).map_or(0, |before| before.count) + 1;
+                let (ordinal, template) = (new.ordinal, new.template.clone());
+                self.rejections.push(Rejection { ordinal, template, count, at: now, reason, message });
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn forget_what_is_past(&mut self, desired: &Desired, members: &[Ordinal]) {
+        self.rejections
+            .retain(|rejection| rejection.template == desired.template.hash && members.contains(&rejection.ordinal));
+    }
+}

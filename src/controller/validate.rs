@@ -1,0 +1,336 @@
+//! From a spec to [`Desired`]. Parsed once, here: whatever passes is whole, and whatever does not is named with its
+//! path, its value and the rule.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::api::{HashKeySource, HealthSpec, LoadBalancer, LoadBalancerSpec, RingAlgorithm, RingSection, RolloutSpec};
+use crate::controller::template;
+use crate::model::{
+    CookieKey, Desired, FleetId, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts,
+};
+use crate::ring::RingSpec;
+
+/// A field that can't be as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where: `spec.rollout.maxSurge`.
+    pub path: String,
+    /// What stands there, as it was written.
+    pub value: String,
+    /// What may stand there, or the way out.
+    pub rule: String,
+}
+
+/// All fields that can't be as they are, in the order of the resource.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct FieldErrors(pub Vec<FieldError>);
+
+/// Collects errors while a spec is read, so that people see all of them at once.
+#[derive(Debug, Default)]
+pub(super) struct Checker {
+    errors: Vec<FieldError>,
+}
+
+/// Turns an accepted resource into what the core works with.
+///
+/// # Errors
+/// Every field that is wrong, not only the first.
+pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
+    let mut check = Checker::default();
+    let spec = &resource.spec;
+    let id = identity(resource, &mut check);
+    let replicas = check.number("spec.replicas", spec.replicas, 0, u16::MAX);
+    let route = RoutePolicy {
+        listener: listener(spec, &mut check),
+        hash_key: hash_key(&spec.hash_key, &mut check),
+        ring: ring(&spec.ring, &mut check),
+        bounded_load: bounded_load(spec, &mut check),
+        timeouts: timeouts(spec, &mut check),
+        retries: Retries {
+            attempts: check.number("spec.retries.attempts", spec.retries.attempts, 0, 10),
+            budget_percent: check.number("spec.retries.budgetPercent", spec.retries.budget_percent, 0, 100),
+        },
+        limits: Limits {
+            max_concurrent_per_replica: check.number(
+                "spec.limits.maxConcurrentPerReplica",
+                spec.limits.max_concurrent_per_replica,
+                0,
+                i32::MAX as u32,
+            ),
+            max_body_bytes: check.number("spec.limits.maxBodyBytes", spec.limits.max_body_bytes, 0, i64::MAX as u64),
+        },
+    };
+    let rollout = rollout(&spec.rollout, replicas, &mut check);
+    let health = health(&spec.health, &mut check);
+    let template = template::template(spec, &mut check);
+    let generation = resource.metadata.generation.unwrap_or(1);
+    match template {
+        Some(template) if check.errors.is_empty() => Ok(Desired {
+            id,
+            generation,
+            replicas,
+            template: Arc::new(template),
+            rollout,
+            health,
+            route: Arc::new(route),
+        }),
+        _ => Err(FieldErrors(check.errors)),
+    }
+}
+
+fn identity(resource: &LoadBalancer, check: &mut Checker) -> FleetId {
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    if !is_dns_label(name) {
+        check.fail("metadata.name", name, "use 1 to 40 of a-z, 0-9 and -, beginning with a letter, not ending with -");
+    }
+    let namespace = resource.metadata.namespace.as_deref().unwrap_or(FleetId::DEFAULT_NAMESPACE);
+    FleetId::new(namespace, name)
+}
+
+/// A name from which replica names can be made: with ordinal, hash and incarnation it stays within 63 characters.
+fn is_dns_label(name: &str) -> bool {
+    (1..=40).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.ends_with('-')
+}
+
+fn listener(spec: &LoadBalancerSpec, check: &mut Checker) -> Listener {
+    let port = check.number("spec.listener.port", spec.listener.port, 1, u16::MAX);
+    let mut hostnames = Vec::new();
+    for (index, hostname) in spec.listener.hostnames.iter().enumerate() {
+        let path = format!("spec.listener.hostnames[{index}]");
+        let lower = hostname.to_ascii_lowercase();
+        if !is_hostname(&lower) {
+            check.fail(&path, hostname, "use a host name such as shop.example, or *.shop.example, without port");
+        } else if hostnames.contains(&lower) {
+            check.fail(&path, hostname, "listed twice; leave one");
+        } else {
+            hostnames.push(lower);
+        }
+    }
+    Listener { port, hostnames }
+}
+
+fn is_hostname(name: &str) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        })
+}
+
+fn hash_key(sources: &[HashKeySource], check: &mut Checker) -> Vec<KeySource> {
+    if sources.len() > 16 {
+        check.fail("spec.hashKey", &format!("{} sources", sources.len()), "use at most 16");
+    }
+    let mut keys = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let path = format!("spec.hashKey[{index}]");
+        keys.extend(key_source(source, &path, check));
+    }
+    keys
+}
+
+fn key_source(source: &HashKeySource, path: &str, check: &mut Checker) -> Option<KeySource> {
+    match source {
+        HashKeySource::Header(header) => {
+            let name = HeaderName::from_bytes(header.name.as_bytes());
+            if name.is_err() {
+                check.fail(&format!("{path}.header.name"), &header.name, "use a header name such as X-User-Id");
+            }
+            name.ok().map(KeySource::Header)
+        }
+        HashKeySource::Cookie(cookie) => {
+            if HeaderName::from_bytes(cookie.name.as_bytes()).is_err() {
+                check.fail(&format!("{path}.cookie.name"), &cookie.name, "use a cookie name such as ringhold");
+            }
+            if !cookie.path.starts_with('/') || cookie.path.contains([';', ',']) || !is_visible(&cookie.path) {
+                check.fail(&format!("{path}.cookie.path"), &cookie.path, "use a path that begins with /");
+            }
+            let ttl = check.seconds(&format!("{path}.cookie.ttlSeconds"), cookie.ttl_seconds, 0, i32::MAX as u64);
+            Some(KeySource::Cookie(CookieKey { name: cookie.name.clone(), ttl, path: cookie.path.clone() }))
+        }
+        HashKeySource::Query(query) => {
+            if query.name.is_empty() {
+                check.fail(&format!("{path}.query.name"), "", "name the query parameter");
+            }
+            Some(KeySource::Query(query.name.clone()))
+        }
+        HashKeySource::Path(source) => {
+            let segments = check.number(&format!("{path}.path.segments"), source.segments, 0, 1024_u32);
+            Some(KeySource::Path { segments: NonZeroU32::new(segments) })
+        }
+        HashKeySource::SourceIp(_) => Some(KeySource::SourceIp),
+        HashKeySource::Random(_) => Some(KeySource::Random),
+    }
+}
+
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn ring(section: &RingSection, check: &mut Checker) -> RingSpec {
+    const PATH: &str = "spec.ring.slots";
+    match (section.algorithm, section.slots) {
+        (RingAlgorithm::Polynomial, None) => RingSpec::Polynomial,
+        (RingAlgorithm::Polynomial, Some(slots)) => {
+            check.fail(PATH, &slots.to_string(), "leave it out: the Polynomial ring always has 512 slots");
+            RingSpec::Polynomial
+        }
+        (RingAlgorithm::Rendezvous, None) => RingSpec::default(),
+        (RingAlgorithm::Rendezvous, Some(slots)) => {
+            let usable =
+                u32::try_from(slots).ok().filter(|slots| (2..=1 << 20).contains(slots) && slots.is_power_of_two());
+            if usable.is_none() {
+                check.fail(PATH, &slots.to_string(), "use a power of two from 2 to 1048576");
+            }
+            RingSpec::Rendezvous { slots: usable.unwrap_or(2) }
+        }
+    }
+}
+
+fn bounded_load(spec: &LoadBalancerSpec, check: &mut Checker) -> Option<f64> {
+    let factor = spec.bounded_load.as_ref()?.factor;
+    if !(1.0..=100.0).contains(&factor) {
+        check.fail("spec.boundedLoad.factor", &factor.to_string(), "use a number from 1 to 100, such as 1.25");
+    }
+    Some(factor)
+}
+
+fn timeouts(spec: &LoadBalancerSpec, check: &mut Checker) -> Timeouts {
+    let timeouts = &spec.timeouts;
+    let connect = check.number("spec.timeouts.connectMilliseconds", timeouts.connect_milliseconds, 1, 600_000_u64);
+    Timeouts {
+        connect: Duration::from_millis(connect),
+        response_header: check.seconds(
+            "spec.timeouts.responseHeaderSeconds",
+            timeouts.response_header_seconds,
+            1,
+            86_400,
+        ),
+        idle: check.seconds("spec.timeouts.idleSeconds", timeouts.idle_seconds, 1, 86_400),
+    }
+}
+
+fn rollout(spec: &RolloutSpec, replicas: u16, check: &mut Checker) -> Rollout {
+    let surge = share("spec.rollout.maxSurge", &spec.max_surge, replicas, Rounding::Up, check);
+    let mut unavailable = share("spec.rollout.maxUnavailable", &spec.max_unavailable, replicas, Rounding::Down, check);
+    if is_zero(&spec.max_surge) && is_zero(&spec.max_unavailable) {
+        let rule = "must not be 0 where spec.rollout.maxSurge is 0, or no rollout could ever take a step; raise one";
+        check.fail("spec.rollout.maxUnavailable", "0", rule);
+    } else if surge == 0 && unavailable == 0 {
+        unavailable = 1; // percentages of a small fleet, resolved as a Deployment does
+    }
+    Rollout {
+        max_surge: surge,
+        max_unavailable: unavailable,
+        min_ready: check.seconds("spec.rollout.minReadySeconds", spec.min_ready_seconds, 0, 86_400),
+        drain_timeout: check.seconds("spec.rollout.drainTimeoutSeconds", spec.drain_timeout_seconds, 0, 86_400),
+        slow_start: check.seconds("spec.rollout.slowStartSeconds", spec.slow_start_seconds, 0, 3_600),
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Rounding {
+    Up,
+    Down,
+}
+
+/// A count, or a percentage of the replicas.
+fn share(path: &str, value: &IntOrString, replicas: u16, rounding: Rounding, check: &mut Checker) -> u16 {
+    match value {
+        IntOrString::Int(count) => check.number(path, *count, 0, u16::MAX),
+        IntOrString::String(text) => {
+            let percent = text.strip_suffix('%').and_then(|digits| digits.parse::<u32>().ok());
+            let Some(percent) = percent.filter(|percent| *percent <= 100) else {
+                check.fail(path, text, "use a count such as 1, or a percentage from 0% to 100%");
+                return 0;
+            };
+            let product = u32::from(replicas) * percent;
+            let count = match rounding {
+                Rounding::Up => product.div_ceil(100),
+                Rounding::Down => product / 100,
+            };
+            u16::try_from(count).unwrap_or(u16::MAX)
+        }
+    }
+}
+
+fn is_zero(value: &IntOrString) -> bool {
+    match value {
+        IntOrString::Int(count) => *count == 0,
+        IntOrString::String(text) => text == "0%",
+    }
+}
+
+fn health(spec: &HealthSpec, check: &mut Checker) -> Health {
+    if !spec.path.starts_with('/') || !is_visible(&spec.path) {
+        check.fail("spec.health.path", &spec.path, "use a path that begins with /, such as /heartbeat");
+    }
+    Health {
+        path: spec.path.clone(),
+        period: check.seconds("spec.health.periodSeconds", spec.period_seconds, 1, 3_600),
+        timeout: check.seconds("spec.health.timeoutSeconds", spec.timeout_seconds, 1, 3_600),
+        failure_threshold: check.number("spec.health.failureThreshold", spec.failure_threshold, 1, 100),
+        replace_after: check.seconds("spec.health.replaceAfterSeconds", spec.replace_after_seconds, 1, 86_400),
+        startup: check.seconds("spec.health.startupSeconds", spec.startup_seconds, 1, 86_400),
+    }
+}
+
+// === impl Checker ===
+
+impl Checker {
+    pub(super) fn fail(&mut self, path: &str, value: &str, rule: &str) {
+        self.errors.push(FieldError { path: path.to_owned(), value: value.to_owned(), rule: rule.to_owned() });
+    }
+
+    /// The number, if it lies within the range; else the least, with an error noted.
+    pub(super) fn number<N, T>(&mut self, path: &str, value: N, least: T, most: T) -> T
+    where
+        N: Copy + fmt::Display,
+        T: Copy + fmt::Display + PartialOrd + TryFrom<N>,
+    {
+        match T::try_from(value) {
+            Ok(number) if (least..=most).contains(&number) => number,
+            _ => {
+                self.fail(path, &value.to_string(), &format!("use a number from {least} to {most}"));
+                least
+            }
+        }
+    }
+
+    fn seconds(&mut self, path: &str, value: i32, least: u64, most: u64) -> Duration {
+        Duration::from_secs(self.number(path, value, least, most))
+    }
+}
+
+// === impl FieldError, FieldErrors ===
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, value, rule } = self;
+        if value.is_empty() { write!(f, "{path}: {rule}") } else { write!(f, "{path}: {value}: {rule}") }
+    }
+}
+
+impl fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
