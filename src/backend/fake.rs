@@ -1,6 +1,5 @@
 //! Replicas in memory, with a clock of their own and seeded faults: where the planner is tried out by the thousand.
 
-use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,7 +39,7 @@ struct State {
     stops_within: Duration,
     next_uid: u16,
     replicas: Vec<FakeReplica>,
-    log: VecDeque<String>,
+    log: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -100,7 +99,7 @@ impl FakeBackend {
             stops_within: second,
             next_uid: 0,
             replicas: Vec::new(),
-            log: VecDeque::new(),
+            log: Vec::new(),
         };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
@@ -148,6 +147,7 @@ impl FakeBackend {
         let since = state.now;
         if let Some(fake) = state.replicas.iter_mut().find(|fake| fake.replica.uid == *uid && fake.replica.is_live()) {
             fake.replica.state = if ready { ReplicaState::Ready { since } } else { ReplicaState::Unready { since } };
+            fake.due = None;
         }
         drop(state);
         self.changed.notify_one();
@@ -163,10 +163,10 @@ impl FakeBackend {
             .for_each(|fake| fake.replica.remove_first = true);
     }
 
-    /// The steps taken so far, oldest first, for a failing test to print.
+    /// All steps taken so far, oldest first, for a failing test to print.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
-        self.state().log.iter().cloned().collect()
+        self.state().log.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -180,11 +180,13 @@ impl Backend for FakeBackend {
     }
 
     async fn observe(&self, fleet: &FleetId) -> Result<Vec<Replica>, BackendError> {
+        tokio::task::yield_now().await; // so that two planners at once see the same and act on it in turns
         let state = self.state();
         Ok(state.replicas.iter().filter(|fake| fake.fleet == *fleet).map(|fake| fake.replica.clone()).collect())
     }
 
     async fn create(&self, desired: &Desired, new: &NewReplica) -> Result<(), BackendError> {
+        tokio::task::yield_now().await;
         let mut state = self.state();
         state.note(&format!("create {}", new.name));
         let refused = state.faults.create_refused;
@@ -315,11 +317,8 @@ impl State {
     }
 
     fn note(&mut self, step: &str) {
-        if self.log.len() == 200 {
-            self.log.pop_front();
-        }
         let now = self.now;
-        self.log.push_back(format!("{now} {step}"));
+        self.log.push(format!("{now} {step}"));
     }
 }
 

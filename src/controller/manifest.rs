@@ -92,7 +92,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Vec<LoadBalancer>, ManifestError
     documents.into_iter().enumerate().map(convert).collect()
 }
 
-fn load_balancer(document: Value) -> Result<LoadBalancer, String> {
+fn load_balancer(mut document: Value) -> Result<LoadBalancer, String> {
     for (field, wanted) in
         [("apiVersion", LoadBalancer::api_version(&()).into_owned()), ("kind", LoadBalancer::kind(&()).into_owned())]
     {
@@ -101,6 +101,10 @@ fn load_balancer(document: Value) -> Result<LoadBalancer, String> {
         if found != wanted {
             return Err(format!("{field}: {found}: use {wanted}"));
         }
+    }
+    if let Some(fields) = document.as_object_mut() {
+        // Checked above; the resource's type knows them without reading them.
+        fields.retain(|name, _| name != "apiVersion" && name != "kind");
     }
     let mut unknown: Vec<String> = Vec::new();
     let mut note = |path: serde_ignored::Path<'_>| unknown.push(plain(&path.to_string()));
