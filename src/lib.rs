@@ -6,4 +6,6 @@
 pub mod model;
 pub mod ring;
 pub mod routes;
+
+pub mod admin;
 pub mod shutdown;
