@@ -10,4 +10,6 @@ pub mod model;
 pub mod plan;
 pub mod ring;
 pub mod routes;
+
+pub mod admin;
 pub mod shutdown;

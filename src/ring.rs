@@ -2,12 +2,24 @@
 //!
 //! Same spec and members, same ring, on every process and architecture. A ring is immutable and is replaced whole;
 //! members that can't serve right now stay in it and are skipped by the caller.
+//!
+//! Every algorithm cuts the space of hashes into equal slots, a power of two of them, numbered by the hash's highest
+//! bits. So shares and moves are counted, not estimated, and rings of different algorithms can be compared.
 
+mod fingerprint;
 mod hash;
+mod polynomial;
+mod rendezvous;
+mod space;
+#[cfg(test)]
+mod tests;
 
 pub use hash::KeyHasher;
 
 use std::fmt;
+
+use polynomial::Polynomial;
+use rendezvous::Rendezvous;
 
 /// Algorithm and size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +54,20 @@ pub enum BuildError {
     /// A size that is no power of two in range.
     #[error("{0} slots: use a power of two from 2 to 1048576")]
     Slots(u32),
+    /// The algorithm's fixed number of slots is too small.
+    #[error("the {algorithm} ring seats at most {limit} members, counted by weight, not {wanted}; use Rendezvous")]
+    TooManyMembers {
+        /// The algorithm's name.
+        algorithm: &'static str,
+        /// The sum of the members' weights.
+        wanted: u32,
+        /// The largest sum that fits.
+        limit: u32,
+    },
 }
 
-/// Equal for two rings if and only if they send every key to the same candidates (up to hash collision).
+/// Equal for two rings if and only if they are built alike and send every key to the same candidates (up to hash
+/// collision).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub u64);
 
@@ -52,7 +75,22 @@ pub struct Fingerprint(pub u64);
 #[derive(Debug, Clone)]
 pub struct Ring {
     spec: RingSpec,
-    members: Vec<Member>,
+    members: Box<[Member]>,
+    table: Table,
+    fingerprint: Fingerprint,
+}
+
+/// One algorithm's slots.
+#[derive(Debug, Clone)]
+enum Table {
+    Rendezvous(Rendezvous),
+    Polynomial(Polynomial),
+}
+
+/// One algorithm's candidates.
+enum Candidates<'ring> {
+    Rendezvous(rendezvous::Candidates<'ring>),
+    Polynomial(polynomial::Candidates<'ring>),
 }
 
 // === impl RingSpec, Fingerprint ===
@@ -64,6 +102,15 @@ impl RingSpec {
         match self {
             Self::Rendezvous { .. } => "Rendezvous",
             Self::Polynomial => "Polynomial",
+        }
+    }
+
+    /// How many slots the ring has.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        match self {
+            Self::Rendezvous { slots } => *slots,
+            Self::Polynomial => polynomial::SLOTS,
         }
     }
 }
@@ -88,9 +135,20 @@ impl Ring {
     /// # Errors
     /// A duplicate id, a weight of 0, or an impossible size.
     pub fn build(spec: RingSpec, members: &[Member]) -> Result<Self, BuildError> {
-        let mut members = members.to_vec();
+        let mut members: Box<[Member]> = members.into();
         members.sort_unstable_by_key(|member| member.id);
-        Ok(Self { spec, members })
+        if let Some(pair) = members.windows(2).find(|pair| pair[0].id == pair[1].id) {
+            return Err(BuildError::DuplicateMember(pair[0].id));
+        }
+        if let Some(member) = members.iter().find(|member| member.weight == 0) {
+            return Err(BuildError::ZeroWeight(member.id));
+        }
+        let table = match spec {
+            RingSpec::Rendezvous { slots } => Table::Rendezvous(Rendezvous::build(slots, &members)?),
+            RingSpec::Polynomial => Table::Polynomial(Polynomial::build(&members)?),
+        };
+        let fingerprint = fingerprint::fingerprint(spec, &members, &table);
+        Ok(Self { spec, members, table, fingerprint })
     }
 
     /// What it was built from.
@@ -108,34 +166,61 @@ impl Ring {
     /// Identifies the function that this ring is.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(self.members.len() as u64)
+        self.fingerprint
     }
 
     /// The owner's id; `None` only in a ring without members. Allocates nothing.
     #[must_use]
+    #[inline]
     pub fn primary(&self, hash: u64) -> Option<u16> {
-        self.candidates(hash).next()
+        match &self.table {
+            Table::Rendezvous(table) => table.primary(hash),
+            Table::Polynomial(table) => table.primary(hash),
+        }
     }
 
-    /// All members' ids, each once, in the order in which they take this key.
+    /// All members' ids, each once, in the order in which they take this key; the first is [`Ring::primary`].
+    ///
+    /// The first four allocate nothing.
+    #[inline]
     pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u16> + '_ {
-        let n = self.members.len();
-        (0..n).map(move |i| {
-            let start = (u128::from(hash) * n as u128) >> 64;
-            self.members[(usize::try_from(start).unwrap_or(0) + i) % n].id
-        })
+        match &self.table {
+            Table::Rendezvous(table) => Candidates::Rendezvous(table.candidates(&self.members, hash)),
+            Table::Polynomial(table) => Candidates::Polynomial(table.candidates(hash)),
+        }
     }
 
     /// Every member's share of the key space, in the order of [`Ring::members`]; sums to 1.
     #[must_use]
     pub fn shares(&self) -> Vec<f64> {
-        vec![1.0 / self.members.len() as f64; self.members.len()]
+        space::shares(&self.members, self.owners())
     }
 
     /// The share of the key space, 0 to 1, that has another owner in `next`.
     #[must_use]
     pub fn moved_share(&self, next: &Ring) -> f64 {
-        let _ = next;
-        0.0
+        space::moved_share(self.owners(), next.owners())
+    }
+
+    /// The owner of each slot, in the order of the hashes; empty without members.
+    fn owners(&self) -> &[u16] {
+        match &self.table {
+            Table::Rendezvous(table) => table.owners(),
+            Table::Polynomial(table) => table.owners(),
+        }
+    }
+}
+
+// === impl Candidates ===
+
+impl Iterator for Candidates<'_> {
+    type Item = u16;
+
+    #[inline]
+    fn next(&mut self) -> Option<u16> {
+        match self {
+            Self::Rendezvous(candidates) => candidates.next(),
+            Self::Polynomial(candidates) => candidates.next(),
+        }
     }
 }
