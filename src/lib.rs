@@ -1,15 +1,28 @@
 //! Ringhold owns a fleet of replicas and the consistent-hash ring in front of it.
 //!
-//! Modules in reading order: the words ([`model`]), the pure core ([`ring`], [`plan`]), the bridge between
-//! control plane and data plane ([`routes`]), and the edges around them. ARCHITECTURE.md draws the map.
+//! Modules in reading order: the words ([`model`]) and the resource ([`api`]), the pure core ([`ring`], [`plan`]), the
+//! bridge between control plane and data plane ([`routes`]), and the edges around them: where replicas run
+//! ([`backend`]), what reconciles them ([`controller`]), what carries requests ([`proxy`]) and what people ask
+//! ([`admin`]). ARCHITECTURE.md draws the map.
+
+pub mod model;
 
 pub mod api;
-pub mod backend;
-pub mod controller;
-pub mod model;
-pub mod plan;
+
 pub mod ring;
+
+pub mod plan;
+
 pub mod routes;
 
+pub mod backend;
+
+pub mod controller;
+
+pub mod proxy;
+
 pub mod admin;
+
+pub mod args;
 pub mod shutdown;
+pub mod telemetry;

@@ -10,7 +10,7 @@ use ringhold::admin::{self, AdminState, Readiness, RouteMetrics};
 use ringhold::model::{
     Condition, ConditionType, Desired, FleetId, FleetStatus, Health, Incarnation, KeySource, Limits, Listener,
     Observed, Ordinal, Replica, ReplicaName, ReplicaState, ReplicaStatus, ReplicaUid, Retries, Rollout, RoutePolicy,
-    Template, TemplateHash, Timeouts,
+    Template, TemplateHash, Timeouts, Traffic,
 };
 use ringhold::ring::{KeyHasher, RingSpec};
 use ringhold::routes::{Bridge, Placement, Publisher, Reader, ScaleRequest, bridge};
@@ -90,7 +90,7 @@ impl Admin {
         let replicas: Vec<Replica> = (0..).zip(states).map(|(ordinal, state)| replica(id, ordinal, state)).collect();
         let members: Vec<Ordinal> = replicas.iter().map(|replica| replica.ordinal).collect();
         let status = status(&replicas);
-        let observed = Observed { replicas, rejections: Vec::new() };
+        let observed = Observed { replicas, ..Observed::default() };
         let placement = Placement::new(&desired(id, states.len()), &observed, &members, Timestamp::UNIX_EPOCH);
         self.publisher.publish(id, status, Some(&placement)).unwrap();
     }
@@ -178,7 +178,7 @@ fn replica(id: &FleetId, ordinal: u16, state: &ReplicaState) -> Replica {
         created_at: Timestamp::UNIX_EPOCH,
         draining_since: None,
         remove_first: false,
-        in_flight: 0,
+        traffic: Traffic::default(),
     }
 }
 

@@ -1,0 +1,160 @@
+//! The command line. Every flag has an environment variable, a unit and help.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::backend::process::guard;
+use crate::telemetry::LogFormat;
+
+/// A fleet of replicas and the consistent-hash ring in front of it.
+///
+/// Requests with equal keys reach the same replica, and no key moves that need not while the fleet grows, shrinks, rolls
+/// out and dies.
+#[derive(Debug, Parser)]
+#[command(name = "ringhold", version)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What Ringhold can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run fleets on this machine, without a cluster
+    ///
+    /// Reads LoadBalancers from files, starts their replicas as processes and serves them. An edited file is
+    /// reconciled; a broken edit is reported and changes nothing that runs; removing a file drains and stops its fleet.
+    /// Ctrl-C lets running requests finish and stops everything; a second one stops at once.
+    Local(LocalArgs),
+    /// Becomes a replica's program, tied to Ringhold's life
+    #[command(name = guard::EXEC, hide = true)]
+    ExecReplica {
+        /// Ringhold's process id.
+        parent: u32,
+        /// The program.
+        program: OsString,
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Ends the replicas' process groups when Ringhold has ended
+    #[command(name = guard::GUARD, hide = true)]
+    GuardReplicas,
+}
+
+/// `ringhold local`.
+#[derive(Debug, ClapArgs)]
+pub struct LocalArgs {
+    /// File or folder with LoadBalancers in YAML; may be repeated
+    #[arg(short, long = "file", value_name = "FILE", required = true, env = "RINGHOLD_FILE", value_delimiter = ',')]
+    pub files: Vec<PathBuf>,
+
+    /// Where replicas run
+    #[arg(long, value_enum, default_value_t = BackendKind::Process, env = "RINGHOLD_BACKEND")]
+    pub backend: BackendKind,
+
+    /// Shows what the replicas write, each line under the replica's name
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL", env = "RINGHOLD_SHOW_OUTPUT")]
+    pub show_output: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened into the help")]
+    pub proxy: ProxyArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened into the help")]
+    pub process: ProcessArgs,
+}
+
+/// Where replicas run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BackendKind {
+    /// As processes of this machine.
+    Process,
+}
+
+/// The proxy's part of the command line.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Proxy")]
+pub struct ProxyArgs {
+    /// Address that every listener is opened on; may be repeated
+    #[arg(long = "address", value_name = "IP", default_value = "127.0.0.1", env = "RINGHOLD_ADDRESS", value_delimiter = ',')]
+    pub addresses: Vec<IpAddr>,
+
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N", env = "RINGHOLD_WORKERS")]
+    pub workers: Option<NonZeroUsize>,
+
+    /// Secret of the key hash, 32 hexadecimal digits; equal on all processes that shall agree. Choose one where clients
+    /// are not trusted: who knows it can aim many keys at one replica
+    #[arg(long, value_name = "HEX", default_value = "00000000000000000000000000000000", env = "RINGHOLD_HASH_SECRET", hide_env_values = true)]
+    pub hash_secret: HashSecret,
+
+    /// How long running requests may take to finish at the end, in seconds; then they are cut
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "RINGHOLD_SHUTDOWN_SECONDS")]
+    pub shutdown_seconds: Duration,
+}
+
+/// What every long-running command has.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Process")]
+pub struct ProcessArgs {
+    /// Address of the admin server: health, metrics and API. It has no authentication
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001", env = "RINGHOLD_ADMIN_ADDRESS")]
+    pub admin_address: SocketAddr,
+
+    /// What the log contains: error, warn, info, debug, trace, or a filter by module
+    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "RINGHOLD_LOG_LEVEL")]
+    pub log_level: String,
+
+    /// How the log is written
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "RINGHOLD_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// The 128-bit secret of the key hash.
+#[derive(Debug, Clone, Copy)]
+pub struct HashSecret(pub [u8; 16]);
+
+// === impl HashSecret ===
+
+impl FromStr for HashSecret {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bits = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
+        bits.map(|bits| Self(bits.to_be_bytes())).ok_or("use exactly 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let whole = text.parse::<u64>().ok().filter(|seconds| *seconds <= 86_400);
+    whole.map(Duration::from_secs).ok_or("use whole seconds, from 0 to 86400")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_hash_secret_is_exactly_128_bits() {
+        let secret: HashSecret = "000102030405060708090a0b0c0d0e0f".parse().unwrap();
+        assert_eq!(secret.0, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+        for wrong in ["", "12", "+00102030405060708090a0b0c0d0e0f", "000102030405060708090a0b0c0d0e0f00", "zz"] {
+            assert!(wrong.parse::<HashSecret>().is_err(), "{wrong}");
+        }
+    }
+}
