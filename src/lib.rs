@@ -4,6 +4,7 @@
 //! control plane and data plane ([`routes`]), and the edges around them. ARCHITECTURE.md draws the map.
 
 pub mod model;
+pub mod proxy;
 pub mod ring;
 pub mod routes;
 pub mod shutdown;

@@ -143,7 +143,7 @@ impl Route {
 impl Seat {
     /// Slow start admits a deterministic part of a member's keys, taken from hash bits that do not choose the slot.
     pub(super) fn admits(&self, hash: u64) -> bool {
-        u32::from(hash as u16) < self.admitted
+        (hash & 0xffff) < u64::from(self.admitted)
     }
 }
 
