@@ -52,7 +52,7 @@ pub(super) fn of(sources: &[KeySource], headers: &HeaderMap, uri: &Uri, peer: &H
                 }
             }
             KeySource::Path { segments } => return found(path(uri.path(), *segments).as_bytes(), Source::Path),
-            KeySource::SourceIp => return found(peer.as_bytes(), Source::SourceIp),
+            KeySource::SourceIp => return found(peer.as_bytes(), Source::PeerIp),
             KeySource::Random => return random(Source::Random),
         }
     }
