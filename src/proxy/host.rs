@@ -49,7 +49,7 @@ fn is_valid(host: &HeaderValue) -> bool {
     let end = bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len());
     match bytes.get(end) {
         None => end > 0,
-        Some(b':') if end > 0 => bytes[end + 1..].iter().all(u8::is_ascii_digit),
+        Some(b':') => end > 0 && bytes[end + 1..].iter().all(u8::is_ascii_digit),
         _ => !bytes.contains(&b'@') && Authority::try_from(bytes).is_ok(),
     }
 }

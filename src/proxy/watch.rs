@@ -6,10 +6,9 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::task::Poll;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
-
-use futures_util::task::AtomicWaker;
 
 /// What a connection is doing, as far as time matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +47,7 @@ pub(super) struct Watch {
     /// When the phase ends, in milliseconds of the sweeper's clock.
     due: AtomicU64,
     /// The task that has the connection.
-    task: AtomicWaker,
+    task: Mutex<Option<Waker>>,
     /// The socket's end must look like a break to the client, because nothing in its framing would.
     broken: AtomicBool,
 }
@@ -66,7 +65,7 @@ impl Watch {
             expired: AtomicBool::new(false),
             served: AtomicBool::new(false),
             due: AtomicU64::new(0),
-            task: AtomicWaker::new(),
+            task: Mutex::default(),
             broken: AtomicBool::new(false),
         }
     }
@@ -136,14 +135,16 @@ impl Watch {
     /// Makes the calling task the one that is woken. Once is enough: a task keeps its waker for life.
     pub(super) async fn adopt(&self) {
         poll_fn(|cx| {
-            self.task.register(cx.waker());
+            *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
             Poll::Ready(())
         })
         .await;
     }
 
     pub(super) fn wake(&self) {
-        self.task.wake();
+        if let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+            task.wake_by_ref();
+        }
     }
 
     /// For the sweeper, whose clock says so many milliseconds: wakes the connection once when it is overdue.

@@ -1,5 +1,8 @@
 //! What is tried again, where, and what is not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{Client, Fixture, Replica, eventually, get, read_head, refusing};
@@ -66,26 +69,29 @@ async fn repeats_end_with_the_attempts() {
     assert_eq!(a.connections() + b.connections() + c.connections(), 2);
 }
 
-/// Answers once, then closes; keeps count of what it was sent.
-async fn once() -> Replica {
-    Replica::raw(|mut stream| async move {
-        read_head(&mut stream).await;
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
-    })
-    .await
-}
-
 #[tokio::test]
 async fn a_pooled_connection_that_was_closed_meanwhile_costs_not_even_a_post() {
-    let replica = once().await;
+    let closed = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&closed);
+    let replica = Replica::raw(move |mut stream| {
+        let counter = Arc::clone(&counter);
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            stream.shutdown().await.unwrap();
+            // The proxy closes its side when it has seen ours closed.
+            read_head(&mut stream).await;
+            counter.fetch_add(1, SeqCst);
+        }
+    })
+    .await;
     let fixture = Fixture::start(&[replica.address]).await;
     let mut client = Client::connect(fixture.port).await;
     for count in 1..6 {
         let response = client.request("POST", "/", &["Content-Length: 0"], "").await;
         assert_eq!((response.status, response.body.as_str()), (200, "ok"));
+        eventually("the proxy knows of the close", || closed.load(SeqCst) == count).await;
         assert_eq!(replica.connections(), count);
-        // The close has reached the proxy once the pool drops the entry at a sweep, or finds it closed.
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
@@ -115,21 +121,21 @@ async fn a_killed_replica_loses_no_get() {
     }
     let addresses: Vec<_> = replicas.iter().map(|replica| replica.address).collect();
     let fixture = Fixture::start(&addresses).await;
-    let (port, done) = (fixture.port, std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let (port, done) = (fixture.port, Arc::new(AtomicUsize::new(0)));
     let load: Vec<_> = (0..16)
         .map(|worker| {
-            let done = std::sync::Arc::clone(&done);
+            let done = Arc::clone(&done);
             tokio::spawn(async move {
                 let mut client = Client::connect(port).await;
                 for number in 0..200 {
                     let key = format!("X-User-Id: {worker}-{number}");
                     assert_eq!(client.get("/", &[&key]).await.status, 200);
-                    done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    done.fetch_add(1, SeqCst);
                 }
             })
         })
         .collect();
-    eventually("the load runs", || done.load(std::sync::atomic::Ordering::SeqCst) > 500).await;
+    eventually("the load runs", || done.load(SeqCst) > 500).await;
     replicas.remove(1);
     for task in load {
         task.await.unwrap();
