@@ -85,7 +85,13 @@ pub enum BackendKind {
 #[command(next_help_heading = "Proxy")]
 pub struct ProxyArgs {
     /// Address that every listener is opened on; may be repeated
-    #[arg(long = "address", value_name = "IP", default_value = "127.0.0.1", env = "RINGHOLD_ADDRESS", value_delimiter = ',')]
+    #[arg(
+        long = "address",
+        value_name = "IP",
+        default_value = "127.0.0.1",
+        env = "RINGHOLD_ADDRESS",
+        value_delimiter = ','
+    )]
     pub addresses: Vec<IpAddr>,
 
     /// Worker threads [default: one a core]
@@ -94,7 +100,13 @@ pub struct ProxyArgs {
 
     /// Secret of the key hash, 32 hexadecimal digits; equal on all processes that shall agree. Choose one where clients
     /// are not trusted: who knows it can aim many keys at one replica
-    #[arg(long, value_name = "HEX", default_value = "00000000000000000000000000000000", env = "RINGHOLD_HASH_SECRET", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "HEX",
+        default_value = "00000000000000000000000000000000",
+        env = "RINGHOLD_HASH_SECRET",
+        hide_env_values = true
+    )]
     pub hash_secret: HashSecret,
 
     /// How long running requests may take to finish at the end, in seconds; then they are cut
@@ -130,7 +142,8 @@ impl FromStr for HashSecret {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bits = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
-        bits.map(|bits| Self(bits.to_be_bytes())).ok_or("use exactly 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
+        bits.map(|bits| Self(bits.to_be_bytes()))
+            .ok_or("use exactly 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
     }
 }
 

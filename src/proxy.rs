@@ -1,0 +1,184 @@
+//! The data plane: from a client's request to the replica that its key belongs to, and back.
+//!
+//! One thread a core, each with a runtime, listeners, connection pool, counters and view of the route table of its
+//! own ([`worker`]); what they share is written rarely (the table, ejections) or is what replicas are (in-flight
+//! counts). A request's way: `connection` → `service` → `host`, `key` → `forward` (`pool`, `retry`, `health`) →
+//! `body`, `exchange`. Time is kept by `watch`.
+
+mod accept;
+mod body;
+mod connection;
+mod errors;
+mod exchange;
+mod forward;
+mod headers;
+mod health;
+mod host;
+mod key;
+mod listen;
+mod metrics;
+mod pool;
+mod retry;
+mod routing;
+mod service;
+mod upgrade;
+mod watch;
+mod worker;
+
+pub use errors::{ForwardError, REASON_HEADER, Reason};
+pub use metrics::ProxyMetrics;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::proxy::health::Health;
+use crate::proxy::listen::Ports;
+use crate::proxy::metrics::Shard;
+use crate::proxy::worker::Command;
+use crate::ring::KeyHasher;
+use crate::routes::{ListenRequest, Reader};
+
+/// How the proxy runs: what belongs to the process and not to a LoadBalancer.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// Where every port is opened.
+    pub addresses: Vec<IpAddr>,
+    /// How many threads.
+    pub workers: NonZeroUsize,
+    /// Turns keys into what the ring takes.
+    pub key_hasher: KeyHasher,
+    /// Fields of a request's head; past it 431.
+    pub max_headers: usize,
+    /// Bytes of a request's head; past it 431.
+    pub max_header_bytes: usize,
+    /// Bytes of a request's target; past it 414.
+    pub max_target_bytes: usize,
+    /// From a head's first byte to its last.
+    pub header_read_timeout: Duration,
+    /// For a client connection before its first request; afterwards its route's `timeouts.idle`.
+    pub client_idle_timeout: Duration,
+    /// For a pooled connection to a replica. Below what servers use for theirs, so that we close first.
+    pub upstream_idle_timeout: Duration,
+    /// Connections that a worker serves at one time; more wait in the kernel's queue.
+    pub max_connections_per_worker: usize,
+    /// Length of a replica's first ejection; the second in a row is twice as long.
+    pub ejection: Duration,
+}
+
+/// A running proxy. Dropping it cuts everything off; [`ProxyHandle::shutdown`] does it in order.
+#[derive(Debug)]
+pub struct ProxyHandle {
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+    threads: Vec<JoinHandle<()>>,
+    ports: tokio::task::JoinHandle<()>,
+    metrics: ProxyMetrics,
+}
+
+/// Starts the workers, and a task on the calling runtime that opens and closes ports.
+///
+/// # Errors
+/// A thread or its runtime could not be made.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn start(
+    config: ProxyConfig,
+    reader: Reader,
+    listen_requests: mpsc::Receiver<ListenRequest>,
+) -> io::Result<ProxyHandle> {
+    let config = Arc::new(config);
+    let health = Arc::new(Health::new(config.ejection));
+    let shards: Arc<[Arc<Shard>]> = (0..config.workers.get()).map(|_| Arc::default()).collect();
+    let (mut workers, mut threads) = (Vec::new(), Vec::new());
+    for (index, shard) in shards.iter().enumerate() {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let shared = (Arc::clone(&config), Arc::clone(shard), Arc::clone(&health));
+        let reader = reader.clone();
+        let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+        let thread = thread::Builder::new().name(format!("proxy-{index}")).spawn(move || {
+            // A local runtime's tasks stay on its thread, so they need no locks between them.
+            match runtime::Builder::new_current_thread().enable_all().build_local(runtime::LocalOptions::default()) {
+                Ok(runtime) => {
+                    let _ = ready.send(Ok(()));
+                    runtime.block_on(worker::run(shared, reader, inbox));
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        })?;
+        is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the worker ended at its start")))?;
+        workers.push(commands);
+        threads.push(thread);
+    }
+    let ports = Ports::new(config, workers.clone(), reader);
+    let ports = tokio::spawn(ports.run(listen_requests));
+    Ok(ProxyHandle { workers, threads, ports, metrics: ProxyMetrics::new(shards) })
+}
+
+// === impl ProxyConfig ===
+
+impl ProxyConfig {
+    /// Fields of a request's head, unless configured otherwise.
+    pub const DEFAULT_MAX_HEADERS: usize = 100;
+
+    /// The defaults: every IPv4 address, one worker for each core that the cgroup leaves us.
+    #[must_use]
+    pub fn new(key_hasher: KeyHasher) -> Self {
+        Self {
+            addresses: vec![Ipv4Addr::UNSPECIFIED.into()],
+            workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            key_hasher,
+            max_headers: Self::DEFAULT_MAX_HEADERS,
+            max_header_bytes: 64 * 1024,
+            max_target_bytes: 16 * 1024,
+            header_read_timeout: Duration::from_secs(30),
+            client_idle_timeout: Duration::from_secs(60),
+            upstream_idle_timeout: Duration::from_secs(50),
+            max_connections_per_worker: 65_536,
+            ejection: Duration::from_secs(30),
+        }
+    }
+}
+
+// === impl ProxyHandle ===
+
+impl ProxyHandle {
+    /// What the proxy counts, for [`Registry::register_collector`](prometheus_client::registry::Registry).
+    #[must_use]
+    pub fn metrics(&self) -> ProxyMetrics {
+        self.metrics.clone()
+    }
+
+    /// Stops: accepts what is in the queue and nothing after it, closes idle connections, lets running requests finish,
+    /// and cuts what is left at the deadline. Returns how many connections that were.
+    pub async fn shutdown(mut self, deadline: Duration) -> usize {
+        self.ports.abort();
+        let workers = std::mem::take(&mut self.workers);
+        let draining = workers.iter().filter_map(|worker| {
+            let (cut, answer) = oneshot::channel();
+            worker.send(Command::Drain { deadline, cut }).ok().map(|()| answer)
+        });
+        let cut = join_all(draining).await.into_iter().map(|cut| cut.unwrap_or(0)).sum();
+        let threads = std::mem::take(&mut self.threads);
+        let joined =
+            tokio::task::spawn_blocking(|| threads.into_iter().filter_map(|thread| thread.join().err()).count());
+        if joined.await.is_ok_and(|panicked| panicked > 0) {
+            tracing::error!("a worker panicked");
+        }
+        cut
+    }
+}
+
+impl Drop for ProxyHandle {
+    fn drop(&mut self) {
+        // It holds senders to the workers, which end when the last is gone.
+        self.ports.abort();
+    }
+}

@@ -1,0 +1,99 @@
+//! Accepting on a port, and stopping without resetting anybody.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::proxy::connection;
+use crate::proxy::worker::Worker;
+
+/// After an accept that failed for want of descriptors or memory.
+const BREATHER: Duration = Duration::from_millis(50);
+
+/// A port on which this worker accepts.
+pub(super) struct OpenPort {
+    stop: CancellationToken,
+    /// Seen by the port's connections: their next response is the last.
+    withdrawn: Rc<Cell<bool>>,
+    accepting: Vec<JoinHandle<()>>,
+}
+
+// === impl OpenPort ===
+
+impl OpenPort {
+    pub(super) fn open(worker: &Rc<Worker>, port: u16, listeners: Vec<std::net::TcpListener>) -> Self {
+        let (stop, withdrawn) = (CancellationToken::new(), Rc::new(Cell::new(false)));
+        let accepting = listeners
+            .into_iter()
+            .map(|listener| {
+                let (worker, stop, withdrawn) = (Rc::clone(worker), stop.clone(), Rc::clone(&withdrawn));
+                tokio::task::spawn_local(async move {
+                    if let Err(error) = accept(&worker, listener, port, &stop, &withdrawn).await {
+                        tracing::error!(port, error = &error as &dyn std::error::Error, "can't accept");
+                    }
+                })
+            })
+            .collect();
+        Self { stop, withdrawn, accepting }
+    }
+
+    /// Stops accepting; returns when the sockets are closed.
+    pub(super) async fn close(self) {
+        self.withdrawn.set(true);
+        self.stop.cancel();
+        for task in self.accepting {
+            // One that panicked has closed its socket too.
+            let _ = task.await;
+        }
+    }
+}
+
+async fn accept(
+    worker: &Rc<Worker>,
+    listener: std::net::TcpListener,
+    port: u16,
+    stop: &CancellationToken,
+    withdrawn: &Rc<Cell<bool>>,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    while !stop.is_cancelled() {
+        if !worker.has_room() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = worker.room() => {}
+            }
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => connection::serve(worker, stream, peer.ip(), port, withdrawn),
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(port, error = &error as &dyn std::error::Error, "failed to accept");
+                    tokio::time::sleep(BREATHER).await;
+                }
+            },
+        }
+    }
+    // Who is in the queue has been told by the kernel that the connection stands; closing would reset them.
+    let listener = listener.into_std()?;
+    while let Ok((stream, peer)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        let stream = tokio::net::TcpStream::from_std(stream)?;
+        connection::serve(worker, stream, peer.ip(), port, withdrawn);
+    }
+    Ok(())
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}

@@ -1,0 +1,214 @@
+//! Bodies on their way through: frames are handed on as they come, counted and watched, never gathered.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::proxy::exchange::{Exchange, Finish};
+use crate::proxy::watch::{Phase, Watch};
+
+/// A request's body on its way to a replica.
+pub(super) enum RequestBody {
+    /// None, or one of no bytes: the request can be repeated.
+    Empty,
+    /// Handed on as it comes.
+    Streaming(Upload),
+}
+
+/// A body that comes from the client while it goes to the replica.
+pub(super) struct Upload {
+    inner: Incoming,
+    /// Bytes that may still come.
+    left: u64,
+    fate: UploadFate,
+    watch: Arc<Watch>,
+    response_header: Duration,
+}
+
+/// How an upload goes, for whoever awaits the response.
+pub(super) type UploadFate = Rc<Cell<Fate>>;
+
+/// How an upload goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The replica could take more; the client has not sent it yet.
+    AwaitsClient,
+    /// The client could send more; the replica has not taken it yet.
+    AwaitsReplica,
+    /// All of it has been handed on.
+    Done,
+    /// It grew past the limit.
+    TooLarge,
+    /// The client broke off.
+    Broken,
+}
+
+/// Why a body ends early; tells hyper to cut the connection instead of ending the message.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the body is longer than allowed")]
+    TooLarge,
+    #[error("the body broke off")]
+    Broken(#[from] hyper::Error),
+}
+
+/// A response's body on its way to the client.
+pub(super) enum ResponseBody {
+    /// Our own words.
+    Own { bytes: Option<Bytes>, _finish: Finish },
+    /// A replica's.
+    Replica { inner: Incoming, exchange: Exchange },
+}
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    pub(super) fn new(inner: Incoming, limit: u64, watch: &Arc<Watch>, response_header: Duration) -> Self {
+        if inner.is_end_stream() {
+            return Self::Empty;
+        }
+        let left = if limit == 0 { u64::MAX } else { limit };
+        let fate = Rc::new(Cell::new(Fate::AwaitsReplica));
+        Self::Streaming(Upload { inner, left, fate, watch: Arc::clone(watch), response_header })
+    }
+
+    pub(super) fn fate(&self) -> Option<UploadFate> {
+        match self {
+            Self::Empty => None,
+            Self::Streaming(upload) => Some(Rc::clone(&upload.fate)),
+        }
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Streaming(_) => "Streaming",
+        })
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Streaming(upload) => upload.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(upload) => upload.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streaming(upload) => upload.inner.size_hint(),
+        }
+    }
+}
+
+// === impl Upload ===
+
+impl Upload {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(polled) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            self.fate.set(Fate::AwaitsClient);
+            return Poll::Pending;
+        };
+        self.fate.set(Fate::AwaitsReplica);
+        let item = match polled {
+            None => None,
+            Some(Err(error)) => {
+                self.fate.set(Fate::Broken);
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                let Some(left) = self.left.checked_sub(length) else {
+                    self.fate.set(Fate::TooLarge);
+                    return Poll::Ready(Some(Err(BodyError::TooLarge)));
+                };
+                self.left = left;
+                Some(Ok(frame))
+            }
+        };
+        if item.is_none() || self.inner.is_end_stream() {
+            self.fate.set(Fate::Done);
+            if self.watch.phase() == Phase::Upload {
+                self.watch.enter(Phase::Await, self.response_header);
+            }
+        }
+        Poll::Ready(item)
+    }
+}
+
+// === impl ResponseBody ===
+
+impl ResponseBody {
+    pub(super) fn own(bytes: Bytes, finish: Finish) -> Self {
+        Self::Own { bytes: (!bytes.is_empty()).then_some(bytes), _finish: finish }
+    }
+
+    pub(super) fn replica(inner: Incoming, mut exchange: Exchange) -> Self {
+        if inner.is_end_stream() {
+            exchange.complete();
+        }
+        Self::Replica { inner, exchange }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Own { bytes, .. } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Replica { inner, exchange } => {
+                let polled = Pin::new(&mut *inner).poll_frame(cx);
+                match &polled {
+                    Poll::Pending => {}
+                    Poll::Ready(Some(Ok(frame))) => {
+                        exchange.on_frame();
+                        if inner.is_end_stream() || frame.is_trailers() {
+                            exchange.complete();
+                        }
+                    }
+                    Poll::Ready(Some(Err(_))) => exchange.on_break(),
+                    Poll::Ready(None) => exchange.complete(),
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own { bytes, .. } => bytes.is_none(),
+            Self::Replica { inner, .. } => inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Replica { inner, .. } => inner.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One client connection: its socket, its task, and what all its requests share.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::HeaderValue;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::proxy::retry::Replay;
+use crate::proxy::service;
+use crate::proxy::watch::{Phase, Watch};
+use crate::proxy::worker::Worker;
+
+/// What all requests of a connection share.
+pub(super) struct Client {
+    pub(super) worker: Rc<Worker>,
+    pub(super) watch: Arc<Watch>,
+    /// The client's address as text: the key of `sourceIp`, and X-Forwarded-For.
+    pub(super) peer: HeaderValue,
+    /// Where it came in.
+    pub(super) port: u16,
+    /// How long it may stay idle, by the last route that it used.
+    pub(super) idle: Cell<Duration>,
+    /// The memory for heads that may have to be sent again.
+    pub(super) replay: RefCell<Replay>,
+    /// Its port has been withdrawn.
+    withdrawn: Rc<Cell<bool>>,
+}
+
+/// The client's socket, telling the watch what moves.
+struct ClientIo {
+    stream: TcpStream,
+    watch: Arc<Watch>,
+}
+
+/// Serves a connection in a task of its own until it ends.
+pub(super) fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, port: u16, withdrawn: &Rc<Cell<bool>>) {
+    // A failure means that the connection is gone already; the first read will say so.
+    let _ = stream.set_nodelay(true);
+    let config = &worker.config;
+    let watch = Arc::new(Watch::new(config.client_idle_timeout, config.header_read_timeout));
+    let client = Rc::new(Client {
+        worker: Rc::clone(worker),
+        watch: Arc::clone(&watch),
+        peer: address_text(peer),
+        port,
+        idle: Cell::new(config.client_idle_timeout),
+        replay: RefCell::default(),
+        withdrawn: Rc::clone(withdrawn),
+    });
+    let io = TokioIo::new(ClientIo { stream, watch: Arc::clone(&watch) });
+    worker.spawn(&watch, run(client, io));
+}
+
+async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
+    client.worker.shard.accepted.add(1);
+    let service = {
+        let client = Rc::clone(&client);
+        service_fn(move |request| service::handle(Rc::clone(&client), request))
+    };
+    let connection = client.worker.http1.serve_connection(io, service).with_upgrades();
+    let mut connection = pin!(connection);
+    let watch = &client.watch;
+    watch.adopt().await;
+    poll_fn(|cx| {
+        if watch.is_expired() {
+            match watch.phase() {
+                Phase::Idle => connection.as_mut().graceful_shutdown(),
+                // Their request's future sees it and answers.
+                Phase::Upload | Phase::Await => {}
+                Phase::Head | Phase::Stream | Phase::Tunnel => return Poll::Ready(()),
+            }
+        }
+        // How it ends concerns nobody: a client may leave when it likes, and what a replica did is known already.
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // After the poll, so that a request which has arrived already is answered. A connection that has not had its
+        // first is given the time to send it: it was accepted on a promise.
+        if client.worker.is_draining() && watch.phase() == Phase::Idle && watch.has_served() {
+            connection.as_mut().graceful_shutdown();
+            return connection.as_mut().poll(cx).map(drop);
+        }
+        Poll::Pending
+    })
+    .await;
+    client.worker.shard.closed.add(1);
+}
+
+fn address_text(peer: IpAddr) -> HeaderValue {
+    HeaderValue::from_str(&peer.to_canonical().to_string()).expect("addresses are written in visible ASCII")
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Whether the next response has to be the last.
+    pub(super) fn is_closing(&self) -> bool {
+        self.withdrawn.get() || self.worker.is_draining()
+    }
+}
+
+// === impl ClientIo ===
+
+impl AsyncRead for ClientIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.watch.on_read();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.watch.on_move();
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.watch.on_move();
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+}
+
+impl Drop for ClientIo {
+    fn drop(&mut self) {
+        if self.watch.is_broken() {
+            // Closing with a zero linger time resets, which no client takes for an end.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}

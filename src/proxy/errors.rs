@@ -1,0 +1,261 @@
+//! Every way in which a request can fail here, what the client is told of it, and how it is counted.
+//!
+//! A client learns a status, a CamelCase reason and a sentence; never an address or a system's words.
+
+use std::io;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::routes::PickError;
+
+/// Why an answer is ours and not the replica's.
+pub const REASON_HEADER: HeaderName = HeaderName::from_static("x-ringhold-reason");
+
+/// Why a request did not get a replica's answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// Nobody serves, or everybody was tried.
+    #[error("no replica is ready")]
+    NoReplica,
+    /// All that serve have as many requests as they may have.
+    #[error("every replica is busy")]
+    Full,
+    /// No connection; nothing was sent.
+    #[error("failed to connect to a replica")]
+    Connect(#[source] io::Error),
+    /// No connection in time; nothing was sent.
+    #[error("timed out connecting to a replica")]
+    ConnectTimeout,
+    /// The connection ended before a response came.
+    #[error("the replica closed the connection without a response")]
+    Reset(#[source] hyper::Error),
+    /// What came was no HTTP.
+    #[error("the replica's response is not valid HTTP")]
+    BadResponse,
+    /// No response in time.
+    #[error("the replica did not answer in time")]
+    ResponseTimeout,
+    /// The client stopped sending.
+    #[error("the request's body did not arrive in time")]
+    RequestTimeout,
+    /// The body grew past the limit while it was streamed.
+    #[error("the request's body is longer than this load balancer takes")]
+    BodyTooLarge,
+    /// The client broke off, or sent what is no valid body.
+    #[error("the request's body is broken")]
+    BrokenBody,
+}
+
+/// Every reason for an answer of our own; a closed set, also as a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    /// Host is missing, repeated or malformed.
+    BadHost,
+    /// The request's body is broken.
+    BrokenBody,
+    /// No load balancer has this host on this port.
+    NoRoute,
+    /// CONNECT or TRACE.
+    MethodNotAllowed,
+    /// The client stopped sending.
+    RequestTimeout,
+    /// The body is too long.
+    BodyTooLarge,
+    /// The target is too long.
+    UriTooLong,
+    /// Nobody could be connected to.
+    ConnectFailed,
+    /// The replica closed without an answer.
+    UpstreamReset,
+    /// The replica's answer is no HTTP.
+    BadResponse,
+    /// Nobody serves.
+    NoReplica,
+    /// Everybody is full.
+    AllReplicasFull,
+    /// Nobody could be connected to in time.
+    ConnectTimeout,
+    /// The replica did not answer in time.
+    ResponseTimeout,
+}
+
+// === impl ForwardError ===
+
+impl ForwardError {
+    /// The CamelCase reason.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NoReplica => Reason::NoReplica,
+            Self::Full => Reason::AllReplicasFull,
+            Self::Connect(_) => Reason::ConnectFailed,
+            Self::ConnectTimeout => Reason::ConnectTimeout,
+            Self::Reset(_) => Reason::UpstreamReset,
+            Self::BadResponse => Reason::BadResponse,
+            Self::ResponseTimeout => Reason::ResponseTimeout,
+            Self::RequestTimeout => Reason::RequestTimeout,
+            Self::BodyTooLarge => Reason::BodyTooLarge,
+            Self::BrokenBody => Reason::BrokenBody,
+        }
+    }
+
+    /// Whether the replica got nothing of the request, so that trying elsewhere is always safe.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::NoReplica | Self::Full | Self::Connect(_) | Self::ConnectTimeout)
+    }
+}
+
+impl From<PickError> for ForwardError {
+    fn from(error: PickError) -> Self {
+        match error {
+            PickError::NoReplica => Self::NoReplica,
+            PickError::Full => Self::Full,
+        }
+    }
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 14] = [
+        Self::BadHost,
+        Self::BrokenBody,
+        Self::NoRoute,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::BodyTooLarge,
+        Self::UriTooLong,
+        Self::ConnectFailed,
+        Self::UpstreamReset,
+        Self::BadResponse,
+        Self::NoReplica,
+        Self::AllReplicasFull,
+        Self::ConnectTimeout,
+        Self::ResponseTimeout,
+    ];
+
+    /// The CamelCase word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadHost => "BadHost",
+            Self::BrokenBody => "BrokenBody",
+            Self::NoRoute => "NoRoute",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::RequestTimeout => "RequestTimeout",
+            Self::BodyTooLarge => "BodyTooLarge",
+            Self::UriTooLong => "UriTooLong",
+            Self::ConnectFailed => "ConnectFailed",
+            Self::UpstreamReset => "UpstreamReset",
+            Self::BadResponse => "BadResponse",
+            Self::NoReplica => "NoReplica",
+            Self::AllReplicasFull => "AllReplicasFull",
+            Self::ConnectTimeout => "ConnectTimeout",
+            Self::ResponseTimeout => "ResponseTimeout",
+        }
+    }
+
+    /// The status that says it.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::BadHost | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::ConnectFailed | Self::UpstreamReset | Self::BadResponse => StatusCode::BAD_GATEWAY,
+            Self::NoReplica | Self::AllReplicasFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// What people read.
+    const fn message(self) -> &'static str {
+        match self {
+            Self::BadHost => "the request needs exactly one valid Host",
+            Self::BrokenBody => "the request's body is broken",
+            Self::NoRoute => "no load balancer serves this host here; see spec.listener.hostnames",
+            Self::MethodNotAllowed => "this proxy takes neither CONNECT nor TRACE",
+            Self::RequestTimeout => "the request's body did not arrive in time",
+            Self::BodyTooLarge => "the request's body is longer than this load balancer takes",
+            Self::UriTooLong => "the request's target is too long",
+            Self::ConnectFailed => "no replica could be reached",
+            Self::UpstreamReset => "the replica closed the connection without an answer",
+            Self::BadResponse => "the replica's answer is not valid HTTP",
+            Self::NoReplica => "no replica is ready",
+            Self::AllReplicasFull => "every replica is busy",
+            Self::ConnectTimeout => "no replica could be reached in time",
+            Self::ResponseTimeout => "the replica did not answer in time",
+        }
+    }
+
+    /// Whether the rest of the request may never come or must not be read, so that the connection has to end.
+    const fn closes(self) -> bool {
+        matches!(self, Self::BadHost | Self::BrokenBody | Self::BodyTooLarge | Self::UriTooLong | Self::RequestTimeout)
+    }
+
+    /// The whole answer: JSON, or plain text for who asks for text and not for JSON.
+    pub(super) fn response(self, accept: Option<&HeaderValue>) -> Response<Bytes> {
+        let (reason, message) = (self.as_str(), self.message());
+        let (kind, body) = if wants_text(accept) {
+            ("text/plain; charset=utf-8", format!("{message} ({reason})\n"))
+        } else {
+            // Neither word needs escaping: both are written above.
+            ("application/json", format!("{{\"error\":\"{message}\",\"reason\":\"{reason}\"}}\n"))
+        };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(REASON_HEADER, HeaderValue::from_static(reason));
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self == Self::MethodNotAllowed {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        if self.closes() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The client's wish, kept before its headers move on.
+pub(super) fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(ACCEPT).cloned()
+}
+
+fn wants_text(accept: Option<&HeaderValue>) -> bool {
+    let Some(accept) = accept.and_then(|value| value.to_str().ok()) else { return false };
+    accept.contains("text/") && !accept.contains("json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_numbered_as_listed() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
+
+    #[test]
+    fn browsers_get_text_and_programs_get_json() {
+        let text = HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8");
+        assert!(Reason::AllReplicasFull.response(Some(&text)).body().starts_with(b"every replica is busy"));
+        let json = Reason::AllReplicasFull.response(Some(&HeaderValue::from_static("*/*")));
+        assert_eq!(&json.body()[..], b"{\"error\":\"every replica is busy\",\"reason\":\"AllReplicasFull\"}\n");
+        assert_eq!(json.headers()[RETRY_AFTER], "1");
+    }
+}

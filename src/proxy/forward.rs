@@ -1,0 +1,240 @@
+//! From a key's hash to a replica's response head: pick, connect, send, and try elsewhere where that is safe.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::model::{Ordinal, Timeouts};
+use crate::proxy::body::{Fate, RequestBody, UploadFate};
+use crate::proxy::connection::Client;
+use crate::proxy::errors::ForwardError;
+use crate::proxy::health::Failure;
+use crate::proxy::metrics::Kind;
+use crate::proxy::pool::{Replica, Sender};
+use crate::proxy::retry::is_idempotent;
+use crate::proxy::routing::Routed;
+use crate::proxy::watch::Phase;
+use crate::routes::{Lease, Upstream};
+
+/// A replica's answer, with everything that has to live as long as its body.
+pub(super) struct Answer {
+    pub(super) response: Response<Incoming>,
+    pub(super) lease: Lease,
+    pub(super) replica: Rc<Replica>,
+    pub(super) sender: Sender,
+}
+
+/// A try that brought no response.
+struct Failed {
+    error: ForwardError,
+    /// The request, if nothing of it was sent.
+    unsent: Option<Box<Request<RequestBody>>>,
+}
+
+/// One request's tries.
+struct Tries<'r> {
+    client: &'r Client,
+    routed: &'r mut Rc<Routed>,
+    hash: u64,
+    fate: Option<UploadFate>,
+    /// May be sent again though a replica had it.
+    repeatable: bool,
+    /// So often it was.
+    repeats: u32,
+    connect_timeouts: u32,
+    failed: Vec<Arc<Upstream>>,
+    tried: Vec<Ordinal>,
+}
+
+/// Sends the request to the key's replica, or to the next candidate that can take it.
+///
+/// # Errors
+/// No replica answered; the error of the last one that was tried.
+pub(super) async fn forward(
+    client: &Client,
+    routed: &mut Rc<Routed>,
+    hash: u64,
+    request: Request<RequestBody>,
+) -> Result<Answer, ForwardError> {
+    let attempts = routed.route.policy.retries.attempts;
+    let repeatable = attempts > 0 && matches!(request.body(), RequestBody::Empty) && is_idempotent(request.method());
+    if repeatable {
+        client.replay.borrow_mut().record(&request);
+    }
+    let fate = request.body().fate();
+    let (failed, tried) = Default::default();
+    let tries = Tries { client, routed, hash, fate, repeatable, repeats: 0, connect_timeouts: 0, failed, tried };
+    let answer = tries.run(request).await;
+    if repeatable {
+        client.replay.borrow_mut().clear();
+    }
+    answer
+}
+
+// === impl Tries ===
+
+impl Tries<'_> {
+    async fn run(mut self, mut request: Request<RequestBody>) -> Result<Answer, ForwardError> {
+        let mut last = None;
+        loop {
+            let lease = match self.routed.route.pick(self.hash, &self.tried) {
+                Ok(lease) => lease,
+                Err(_) if self.refresh() => continue,
+                Err(error) => return Err(last.unwrap_or_else(|| error.into())),
+            };
+            let replica = self.client.worker.replica(lease.upstream(), &self.routed.metrics);
+            replica.picks.add(1);
+            let Failed { error, unsent } = match self.on_replica(&replica, request).await {
+                Ok((response, sender)) => {
+                    replica.upstream.record_success();
+                    return Ok(Answer { response, lease, replica, sender });
+                }
+                Err(failed) => failed,
+            };
+            self.client.worker.on_failure(self.routed, &replica.upstream, blame(&error));
+            request = match unsent {
+                Some(request) => {
+                    self.routed.metrics.on_retry(Kind::Unsent);
+                    self.connect_timeouts += u32::from(matches!(error, ForwardError::ConnectTimeout));
+                    // Refused connections cost nothing, so they may walk all candidates; timeouts add up.
+                    if self.connect_timeouts > self.routed.route.policy.retries.attempts {
+                        return Err(error);
+                    }
+                    *request
+                }
+                None => match self.repeat(&error) {
+                    Some(request) => request,
+                    None => return Err(error),
+                },
+            };
+            self.tried.push(replica.upstream.ordinal);
+            self.failed.push(Arc::clone(&replica.upstream));
+            last = Some(error);
+        }
+    }
+
+    /// Tries one replica: on a pooled connection where there is one, else on a new one.
+    async fn on_replica(
+        &mut self,
+        replica: &Rc<Replica>,
+        request: Request<RequestBody>,
+    ) -> Result<(Response<Incoming>, Sender), Failed> {
+        let timeouts = self.routed.route.policy.timeouts;
+        let mut request = request;
+        while let Some(sender) = replica.check_out() {
+            self.client.worker.shard.upstream_reused.add(1);
+            request = match self.send(sender, request, &timeouts).await {
+                Ok(done) => return Ok(done),
+                Err(Failed { unsent: Some(request), .. }) => *request,
+                // A replica may close what is idle at any time, so a break there says nothing about it; and its keys
+                // should not wander for that. So this once the same replica is asked again, on a new connection.
+                Err(failed) => match self.repeat(&failed.error) {
+                    Some(request) => {
+                        replica.expire(u64::MAX);
+                        request
+                    }
+                    None => return Err(failed),
+                },
+            };
+        }
+        self.client.worker.shard.upstream_new.add(1);
+        match replica.connect(timeouts.connect).await {
+            Ok(sender) => self.send(sender, request, &timeouts).await,
+            Err(error) => Err(Failed { error, unsent: Some(Box::new(request)) }),
+        }
+    }
+
+    async fn send(
+        &self,
+        mut sender: Sender,
+        request: Request<RequestBody>,
+        timeouts: &Timeouts,
+    ) -> Result<(Response<Incoming>, Sender), Failed> {
+        let watch = &self.client.watch;
+        match &self.fate {
+            Some(fate) if fate.get() != Fate::Done => watch.enter(Phase::Upload, timeouts.idle),
+            _ => watch.enter(Phase::Await, timeouts.response_header),
+        }
+        let sent = {
+            let mut sending = pin!(sender.try_send_request(request));
+            poll_fn(|cx| match sending.as_mut().poll(cx) {
+                Poll::Pending if watch.is_expired() => Poll::Ready(None),
+                polled => polled.map(Some),
+            })
+            .await
+        };
+        match sent {
+            Some(Ok(response)) => Ok((response, sender)),
+            Some(Err(mut error)) => {
+                let unsent = error.take_message().map(Box::new);
+                Err(Failed { error: self.classify(error.into_error()), unsent })
+            }
+            None => Err(Failed { error: self.overdue(), unsent: None }),
+        }
+    }
+
+    fn classify(&self, error: hyper::Error) -> ForwardError {
+        match self.fate.as_ref().map(|fate| fate.get()) {
+            Some(Fate::TooLarge) => ForwardError::BodyTooLarge,
+            Some(Fate::Broken) => ForwardError::BrokenBody,
+            _ if error.is_parse() => ForwardError::BadResponse,
+            _ => ForwardError::Reset(error),
+        }
+    }
+
+    fn overdue(&self) -> ForwardError {
+        match self.fate.as_ref().map(|fate| fate.get()) {
+            Some(Fate::AwaitsClient) => ForwardError::RequestTimeout,
+            _ => ForwardError::ResponseTimeout,
+        }
+    }
+
+    /// The request once more, if a replica that had it may have it again, or another one.
+    fn repeat(&mut self, error: &ForwardError) -> Option<Request<RequestBody>> {
+        let retries = self.routed.route.policy.retries;
+        if !self.repeatable || !matches!(error, ForwardError::Reset(_)) || self.repeats >= retries.attempts {
+            return None;
+        }
+        if !self.routed.budget.withdraw(self.client.worker.second(), retries.budget_percent) {
+            self.routed.metrics.on_retry(Kind::OverBudget);
+            return None;
+        }
+        self.repeats += 1;
+        self.routed.metrics.on_retry(Kind::Repeated);
+        self.client.replay.borrow().rebuild()
+    }
+
+    /// Goes on with a newer table, where there is one. A pick that finds nobody may just have met a swap: its table's
+    /// replicas have closed, and the next table has theirs open.
+    fn refresh(&mut self) -> bool {
+        let Some(newer) = self.client.worker.newer(&self.routed.route) else { return false };
+        *self.routed = newer;
+        // An ordinal with another replica by now is a candidate again.
+        let seats = self.routed.route.seats();
+        let still_there = |failed: &&Arc<Upstream>| {
+            seats.iter().any(|seat| seat.upstream.as_ref().is_some_and(|upstream| Arc::ptr_eq(upstream, failed)))
+        };
+        self.tried = self.failed.iter().filter(still_there).map(|upstream| upstream.ordinal).collect();
+        true
+    }
+}
+
+fn blame(error: &ForwardError) -> Failure {
+    match error {
+        ForwardError::Connect(error) => Failure::of_connect(error),
+        ForwardError::ConnectTimeout
+        | ForwardError::Reset(_)
+        | ForwardError::BadResponse
+        | ForwardError::ResponseTimeout => Failure::Failed,
+        ForwardError::NoReplica
+        | ForwardError::Full
+        | ForwardError::RequestTimeout
+        | ForwardError::BodyTooLarge
+        | ForwardError::BrokenBody => Failure::NotTheirs,
+    }
+}

@@ -1,0 +1,150 @@
+//! What a proxy changes on heads, both ways: hop-by-hop fields go (RFC 9110 §7.6.1), forwarding fields come.
+//! Heads are changed in place.
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Fields that a Connection header may not take away: they decide where a message goes, where it ends or who sent it.
+const NOT_NOMINABLE: [HeaderName; 4] = [HOST, CONTENT_LENGTH, AUTHORIZATION, FORWARDED];
+
+/// Prepares a request's head for the replica. Returns the protocol that the client wants to switch to.
+pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) -> Option<HeaderValue> {
+    let upgrade = wanted_upgrade(headers, version);
+    let keep_trailers = headers.contains_key(TE) && names(headers, &TE, "trailers");
+    strip_hop_by_hop(headers);
+    headers.remove(PROXY_AUTHORIZATION);
+    if keep_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(protocol) = &upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol.clone());
+    }
+    forwarded(headers, peer);
+    upgrade
+}
+
+/// Prepares a response's head for the client.
+pub(super) fn prepare_response(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    headers.remove(PROXY_AUTHENTICATE);
+}
+
+/// Says of a request without known length that it has a body, which hyper would not assume of a GET.
+pub(super) fn set_chunked(headers: &mut HeaderMap) {
+    headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let nominated: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .filter(|name| !NOT_NOMINABLE.contains(name))
+            .collect();
+        for name in nominated {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+    headers.remove(TE);
+    headers.remove(UPGRADE);
+    // Chunks are re-framed, and with them goes the trailer section; hyper passes on the trailers that are announced.
+    if headers.remove(TRANSFER_ENCODING).is_none() {
+        headers.remove(TRAILER);
+    }
+}
+
+/// Nothing that the client says about its origin is believed: there are no trusted peers yet.
+fn forwarded(headers: &mut HeaderMap, peer: &HeaderValue) {
+    headers.remove(FORWARDED);
+    headers.insert(X_FORWARDED_FOR, peer.clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    match headers.get(HOST).cloned() {
+        Some(host) => headers.insert(X_FORWARDED_HOST, host),
+        None => headers.remove(X_FORWARDED_HOST),
+    };
+    headers.append(VIA, HeaderValue::from_static("1.1 ringhold"));
+}
+
+fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
+    let protocol = headers.get(UPGRADE)?;
+    let wanted = version == Version::HTTP_11 && names(headers, &CONNECTION, "upgrade");
+    // h2c is a hop of its own (RFC 9113 §3.1): never tunnelled, or a client could reach past every rule here.
+    let h2c =
+        protocol.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    (wanted && !h2c).then(|| protocol.clone())
+}
+
+fn names(headers: &HeaderMap, field: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(field)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|name| name.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn nominated_fields_go_except_those_that_frame_route_or_authenticate() {
+        let mut headers = map(&[
+            ("connection", "x-secret, Host, content-length,authorization , forwarded"),
+            ("connection", "keep-alive"),
+            ("keep-alive", "timeout=5"),
+            ("x-secret", "1"),
+            ("host", "a"),
+            ("content-length", "3"),
+            ("authorization", "b"),
+            ("accept", "c"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("host", "a"), ("content-length", "3"), ("authorization", "b"), ("accept", "c")]));
+    }
+
+    #[test]
+    fn only_trailers_survive_of_te() {
+        let peer = HeaderValue::from_static("10.0.0.7");
+        let mut headers = map(&[("te", "gzip, Trailers")]);
+        prepare_request(&mut headers, Version::HTTP_11, &peer);
+        assert_eq!(headers["te"], "trailers");
+        let mut headers = map(&[("te", "gzip")]);
+        prepare_request(&mut headers, Version::HTTP_11, &peer);
+        assert!(!headers.contains_key("te"));
+    }
+
+    #[test]
+    fn an_upgrade_must_be_nominated_and_is_never_h2c() {
+        let peer = HeaderValue::from_static("10.0.0.7");
+        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &peer);
+        assert_eq!(
+            wanted(&[("connection", "Upgrade"), ("upgrade", "websocket")]),
+            Some(HeaderValue::from_static("websocket"))
+        );
+        assert_eq!(wanted(&[("upgrade", "websocket")]), None);
+        assert_eq!(wanted(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")]), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! Whose request this is: the rules for Host and the request target (RFC 9112 §3.2, §3.3).
+
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Request, Uri, Version};
+
+use crate::proxy::errors::Reason;
+
+/// Brings the request to origin form with one valid Host. The target's authority wins over the header.
+///
+/// # Errors
+/// Host is missing on HTTP/1.1, there is more than one, or it is none.
+pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(Reason::BadHost);
+    }
+    match first {
+        Some(host) if !is_valid(host) => return Err(Reason::BadHost),
+        None if request.version() >= Version::HTTP_11 => return Err(Reason::BadHost),
+        _ => {}
+    }
+    if let Some(authority) = request.uri().authority() {
+        let host = without_userinfo(authority);
+        let host = HeaderValue::from_str(host).map_err(|_| Reason::BadHost)?;
+        let target = request.uri().path_and_query().cloned();
+        request.headers_mut().insert(HOST, host);
+        *request.uri_mut() = Uri::from(target.unwrap_or(PathAndQuery::from_static("/")));
+    }
+    Ok(())
+}
+
+/// The host that chooses the route: without port, without brackets' contents changed; empty on HTTP/1.0 without Host.
+pub(super) fn name(host: Option<&HeaderValue>) -> &str {
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or("");
+    let end = match host.rfind(']') {
+        Some(bracket) => bracket + 1,
+        None => host.rfind(':').unwrap_or(host.len()),
+    };
+    // One trailing dot makes a name absolute and means the same (RFC 1034 §3.1).
+    host[..end].strip_suffix('.').unwrap_or(&host[..end])
+}
+
+fn is_valid(host: &HeaderValue) -> bool {
+    let bytes = host.as_bytes();
+    // The common case without the full grammar: letters, digits, dots, hyphens and a port.
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let end = bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len());
+    match bytes.get(end) {
+        None => end > 0,
+        Some(b':') => end > 0 && bytes[end + 1..].iter().all(u8::is_ascii_digit),
+        _ => !bytes.contains(&b'@') && Authority::try_from(bytes).is_ok(),
+    }
+}
+
+fn without_userinfo(authority: &Authority) -> &str {
+    let text = authority.as_str();
+    text.rsplit_once('@').map_or(text, |(_, host)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(host: &'static str) -> HeaderValue {
+        HeaderValue::from_static(host)
+    }
+
+    #[test]
+    fn ports_brackets_and_the_root_dot_do_not_choose_the_route() {
+        for (host, expected) in
+            [("a.example", "a.example"), ("a.example.:80", "a.example"), ("[::1]:5000", "[::1]"), ("[::1]", "[::1]")]
+        {
+            assert_eq!(name(Some(&value(host))), expected);
+        }
+        assert_eq!(name(None), "");
+    }
+
+    #[test]
+    fn hosts_that_are_none_are_refused() {
+        for host in ["", ":80", "a b", "a/b", "user@a", "a:b", "a,b/c", "a:80:90"] {
+            assert!(!is_valid(&value(host)), "{host}");
+        }
+        for host in ["a", "a_b.example", "[::1]:80", "10.0.0.1:80", "a:"] {
+            assert!(is_valid(&value(host)), "{host}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A request's key: the first source that yields one wins, and after the last a random key does.
+//!
+//! An empty value yields none: whoever forgot to fill in a header should not share one replica with all others who did.
+
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+
+use cookie::{Cookie, SameSite};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue, Uri};
+use percent_encoding::percent_decode;
+
+use crate::model::{CookieKey, KeySource};
+use crate::proxy::metrics::Source;
+use crate::ring::KeyHasher;
+
+/// What a request's key is, as far as the proxy goes on with it.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// What the ring takes.
+    pub(super) hash: u64,
+    /// Where it came from.
+    pub(super) source: Source,
+    /// To be set on the response.
+    pub(super) set_cookie: Option<HeaderValue>,
+}
+
+/// Finds the key. `peer` is the client's address as text.
+pub(super) fn of(sources: &[KeySource], headers: &HeaderMap, uri: &Uri, peer: &HeaderValue, hasher: &KeyHasher) -> Key {
+    let found = |bytes: &[u8], source| Key { hash: hasher.hash(bytes), source, set_cookie: None };
+    for source in sources {
+        match source {
+            KeySource::Header(name) => {
+                if let Some(value) = headers.get(name).filter(|value| !value.is_empty()) {
+                    return found(value.as_bytes(), Source::Header);
+                }
+            }
+            KeySource::Cookie(cookie) => {
+                if let Some(value) = cookie_value(headers, &cookie.name) {
+                    return found(value, Source::Cookie);
+                }
+                let value = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+                if let Some(set_cookie) = set_cookie(cookie, &value) {
+                    let hash = hasher.hash(value.as_bytes());
+                    return Key { hash, source: Source::NewCookie, set_cookie: Some(set_cookie) };
+                }
+            }
+            KeySource::Query(name) => {
+                let value = uri.query().and_then(|query| query_value(query, name));
+                if let Some(value) = value.filter(|value| !value.is_empty()) {
+                    return found(&value, Source::Query);
+                }
+            }
+            KeySource::Path { segments } => return found(path(uri.path(), *segments).as_bytes(), Source::Path),
+            KeySource::SourceIp => return found(peer.as_bytes(), Source::PeerIp),
+            KeySource::Random => return random(Source::Random),
+        }
+    }
+    random(Source::None)
+}
+
+fn random(source: Source) -> Key {
+    Key { hash: fastrand::u64(..), source, set_cookie: None }
+}
+
+/// The cookie's value as sent, over all Cookie headers (RFC 6265 §4.2.1, quotes and all).
+fn cookie_value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| {
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            Some((pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii()))
+        })
+        .find_map(|(key, value)| (key == name.as_bytes() && !value.is_empty()).then_some(value))
+}
+
+fn set_cookie(key: &CookieKey, value: &str) -> Option<HeaderValue> {
+    let mut cookie = Cookie::build((key.name.as_str(), value))
+        .path(key.path.as_str())
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .build();
+    if !key.ttl.is_zero() {
+        cookie.set_max_age(cookie::time::Duration::try_from(key.ttl).ok());
+    }
+    HeaderValue::from_str(&cookie.to_string()).ok()
+}
+
+/// The first parameter with this name, decoded as forms are: `+` is a space.
+fn query_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, [u8]>> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (*decode(key) == *name.as_bytes()).then(|| decode(value))
+    })
+}
+
+fn decode(text: &str) -> Cow<'_, [u8]> {
+    if !text.contains('+') {
+        return percent_decode(text.as_bytes()).into();
+    }
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_decode(spaced.as_bytes()).collect())
+}
+
+/// The path as sent, or its first so many segments.
+fn path(path: &str, segments: Option<NonZeroU32>) -> &str {
+    let Some(segments) = segments else { return path };
+    let count = usize::try_from(segments.get()).unwrap_or(usize::MAX);
+    let end = path.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0).nth(count - 1);
+    &path[..end.unwrap_or(path.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_values_are_decoded_as_forms_are() {
+        let value = |query| query_value(query, "a b").map(|value| String::from_utf8_lossy(&value).into_owned());
+        assert_eq!(value("x=1&a+b=c%2Bd+e&a+b=2"), Some("c+d e".to_owned()));
+        assert_eq!(value("a%20b=1"), Some("1".to_owned()));
+        assert_eq!(value("ab=1"), None);
+        assert_eq!(value("a+b"), Some(String::new()));
+    }
+
+    #[test]
+    fn a_path_key_takes_the_first_segments() {
+        let first = |text, n| path(text, NonZeroU32::new(n));
+        assert_eq!(first("/t/ann/x", 1), "/t");
+        assert_eq!(first("/t/ann/x", 2), "/t/ann");
+        assert_eq!(first("/t/ann/x", 9), "/t/ann/x");
+        assert_eq!(first("/t/ann/x", 0), "/t/ann/x");
+        assert_eq!(first("*", 1), "*");
+    }
+
+    #[test]
+    fn a_cookie_is_found_in_any_header_by_its_whole_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("xid=1; id =; a=b"));
+        headers.append(COOKIE, HeaderValue::from_static("c=d;id=two=2"));
+        assert_eq!(cookie_value(&headers, "id"), Some(&b"two=2"[..]));
+        assert_eq!(cookie_value(&headers, "i"), None);
+    }
+
+    #[test]
+    fn a_session_cookie_has_no_age() {
+        let key = |ttl| CookieKey { name: "r".to_owned(), ttl, path: "/p".to_owned() };
+        let text = |ttl| set_cookie(&key(ttl), "v").map(|value| format!("{value:?}"));
+        assert_eq!(text(std::time::Duration::ZERO), Some("\"r=v; HttpOnly; SameSite=Lax; Path=/p\"".to_owned()));
+        assert_eq!(
+            text(std::time::Duration::from_secs(3600)),
+            Some("\"r=v; HttpOnly; SameSite=Lax; Path=/p; Max-Age=3600\"".to_owned())
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! One worker's view of the route table: everything that a request needs of its route, resolved once for each snapshot.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::model::FleetId;
+use crate::proxy::metrics::{RouteMetrics, Shard};
+use crate::proxy::pool::Replica;
+use crate::proxy::retry::Budget;
+use crate::routes::{Reader, Route, RouteTable, Upstream};
+
+/// A route with what this worker keeps beside it.
+pub(super) struct Routed {
+    pub(super) route: Arc<Route>,
+    pub(super) metrics: Arc<RouteMetrics>,
+    pub(super) budget: Rc<Budget>,
+}
+
+/// Looks routes and replicas up.
+pub(super) struct Routing {
+    reader: Reader,
+    shard: Arc<Shard>,
+    /// Of which table `routed` is.
+    version: u64,
+    /// By the address of the route, which each entry keeps alive.
+    routed: HashMap<usize, Rc<Routed>>,
+    budgets: HashMap<FleetId, Rc<Budget>>,
+    /// By the address of the upstream, which each entry keeps alive.
+    replicas: HashMap<usize, Rc<Replica>>,
+}
+
+// === impl Routing ===
+
+impl Routing {
+    pub(super) fn new(reader: Reader, shard: Arc<Shard>) -> Self {
+        let (routed, budgets, replicas) = Default::default();
+        Self { reader, shard, version: 0, routed, budgets, replicas }
+    }
+
+    /// The route for this port and host in the newest table.
+    pub(super) fn find(&mut self, port: u16, host: &str) -> Option<Rc<Routed>> {
+        let table = self.reader.table();
+        let version = table.version;
+        let route = table.route(port, host)?;
+        let key = Arc::as_ptr(route).addr();
+        if version == self.version
+            && let Some(routed) = self.routed.get(&key)
+        {
+            return Some(Rc::clone(routed));
+        }
+        let route = Arc::clone(route);
+        Some(self.resolve(version, route))
+    }
+
+    /// The same LoadBalancer's route in a newer table, if there is one.
+    pub(super) fn newer(&mut self, than: &Route) -> Option<Rc<Routed>> {
+        let table = self.reader.table();
+        let version = table.version;
+        let route = table.fleet(&than.id)?.route.as_ref().filter(|route| !std::ptr::eq(&***route, than))?;
+        let route = Arc::clone(route);
+        Some(self.resolve(version, route))
+    }
+
+    /// This worker's side of a replica.
+    pub(super) fn replica(&mut self, upstream: &Arc<Upstream>, metrics: &RouteMetrics) -> Rc<Replica> {
+        let replica = self.replicas.entry(Arc::as_ptr(upstream).addr());
+        let new = || Rc::new(Replica::new(Arc::clone(upstream), metrics.picks(upstream.ordinal)));
+        Rc::clone(replica.or_insert_with(new))
+    }
+
+    /// Drops connections idle since before this tick. False when nothing is left to expire.
+    pub(super) fn expire(&self, before: u64) -> bool {
+        let mut left = false;
+        for replica in self.replicas.values() {
+            replica.expire(before);
+            left |= replica.has_idle();
+        }
+        left
+    }
+
+    /// Forgets whatever the newest table no longer names.
+    pub(super) fn prune(&mut self) {
+        let table = Arc::clone(self.reader.table());
+        let named = named_upstreams(&table);
+        self.replicas.retain(|key, replica| {
+            let keep = named.contains_key(key);
+            if !keep {
+                replica.retire();
+            }
+            keep
+        });
+        let known = |id: &FleetId| table.fleet(id).is_some();
+        self.budgets.retain(|id, _| known(id));
+        self.routed.retain(|_, routed| known(&routed.route.id));
+        self.shard.retain(known);
+        if self.version != table.version {
+            self.version = table.version;
+            self.routed.clear();
+        }
+    }
+
+    fn resolve(&mut self, version: u64, route: Arc<Route>) -> Rc<Routed> {
+        if self.version != version {
+            self.version = version;
+            self.routed.clear();
+        }
+        let metrics = self.shard.route(&route.id);
+        let budget = Rc::clone(self.budgets.entry(route.id.clone()).or_default());
+        let key = Arc::as_ptr(&route).addr();
+        let routed = Rc::new(Routed { route, metrics, budget });
+        self.routed.insert(key, Rc::clone(&routed));
+        routed
+    }
+}
+
+fn named_upstreams(table: &RouteTable) -> HashMap<usize, ()> {
+    table
+        .fleets()
+        .filter_map(|entry| entry.route.as_ref())
+        .flat_map(|route| route.seats())
+        .filter_map(|seat| seat.upstream.as_ref())
+        .map(|upstream| (Arc::as_ptr(upstream).addr(), ()))
+        .collect()
+}

@@ -1,0 +1,145 @@
+//! One request, from its head to its response's head.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{CONNECTION, HOST, SET_COOKIE, UPGRADE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use crate::proxy::body::{RequestBody, ResponseBody};
+use crate::proxy::connection::Client;
+use crate::proxy::errors::{Reason, accept};
+use crate::proxy::exchange::{Exchange, Finish};
+use crate::proxy::forward::{Answer, forward};
+use crate::proxy::routing::Routed;
+use crate::proxy::watch::Phase;
+use crate::proxy::{headers, host, key, upgrade};
+
+/// What the response needs to know of its request.
+struct Asked {
+    upgrade: Option<OnUpgrade>,
+    set_cookie: Option<HeaderValue>,
+}
+
+/// Answers a request: with a replica's response, or with our own words.
+pub(super) async fn handle(
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let started = Instant::now();
+    client.watch.mark_served();
+    client.watch.enter(Phase::Await, client.idle.get());
+    let (accept, version) = (accept(request.headers()), request.version());
+    let status = StatusCode::OK;
+    let finish = Finish { client: Rc::clone(&client), metrics: None, status, started, version, goes_on: true };
+    let mut response = match proxy(&client, request, finish).await {
+        Ok(response) => response,
+        Err((reason, mut finish)) => {
+            match &finish.metrics {
+                Some(metrics) => metrics.on_error(reason),
+                None => client.worker.shard.on_unrouted(reason),
+            }
+            client.watch.enter(Phase::Stream, client.idle.get());
+            finish.status = reason.status();
+            reason.response(accept.as_ref()).map(|bytes| ResponseBody::own(bytes, finish))
+        }
+    };
+    if client.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+async fn proxy(
+    client: &Rc<Client>,
+    mut request: Request<Incoming>,
+    mut finish: Finish,
+) -> Result<Response<ResponseBody>, (Reason, Finish)> {
+    let mut routed = match admit(client, &mut request) {
+        Ok(routed) => routed,
+        Err(reason) => return Err((reason, finish)),
+    };
+    finish.metrics = Some(Arc::clone(&routed.metrics));
+    let policy = Arc::clone(&routed.route.policy);
+    client.idle.set(policy.timeouts.idle);
+    routed.budget.deposit(client.worker.second_of(finish.started));
+    let length = request.body().size_hint().exact();
+    if policy.limits.max_body_bytes != 0 && length.is_some_and(|length| length > policy.limits.max_body_bytes) {
+        return Err((Reason::BodyTooLarge, finish));
+    }
+    let key = {
+        let hasher = &client.worker.config.key_hasher;
+        key::of(&policy.hash_key, request.headers(), request.uri(), &client.peer, hasher)
+    };
+    client.worker.shard.on_source(key.source);
+
+    let version = request.version();
+    let upgrade = headers::prepare_request(request.headers_mut(), version, &client.peer);
+    let asked = Asked { upgrade: upgrade.map(|_| hyper::upgrade::on(&mut request)), set_cookie: key.set_cookie };
+    *request.version_mut() = Version::HTTP_11;
+    if length.is_none() {
+        headers::set_chunked(request.headers_mut());
+    }
+    let timeouts = policy.timeouts;
+    let request = request
+        .map(|body| RequestBody::new(body, policy.limits.max_body_bytes, &client.watch, timeouts.response_header));
+    match forward(client, &mut routed, key.hash, request).await {
+        Ok(answer) => respond(client, routed, answer, asked, finish),
+        Err(error) => {
+            tracing::debug!(fleet = %routed.route.id, error = &error as &dyn std::error::Error, "no answer");
+            Err((error.reason(), finish))
+        }
+    }
+}
+
+/// Finds the route, unless the request is one that we do not take.
+fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>, Reason> {
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Reason::MethodNotAllowed);
+    }
+    host::normalize(request)?;
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > client.worker.config.max_target_bytes {
+        return Err(Reason::UriTooLong);
+    }
+    let host = host::name(request.headers().get(HOST));
+    client.worker.find(client.port, host).ok_or(Reason::NoRoute)
+}
+
+fn respond(
+    client: &Rc<Client>,
+    routed: Rc<Routed>,
+    answer: Answer,
+    asked: Asked,
+    mut finish: Finish,
+) -> Result<Response<ResponseBody>, (Reason, Finish)> {
+    let Answer { mut response, lease, replica, sender } = answer;
+    let idle = routed.route.policy.timeouts.idle;
+    finish.status = response.status();
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let protocol = response.headers().get(UPGRADE).cloned();
+    headers::prepare_response(response.headers_mut());
+    if let Some(cookie) = asked.set_cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    *response.version_mut() = Version::HTTP_11;
+    if !switched {
+        client.watch.enter(Phase::Stream, idle);
+        let exchange = Exchange { routed, replica, sender: Some(sender), lease: Some(lease), finish };
+        return Ok(response.map(|inner| ResponseBody::replica(inner, exchange)));
+    }
+    let (Some(to_client), Some(protocol)) = (asked.upgrade, protocol) else {
+        return Err((Reason::BadResponse, finish));
+    };
+    let to_replica = hyper::upgrade::on(&mut response);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(UPGRADE, protocol);
+    finish.goes_on = false;
+    upgrade::start(client, to_client, to_replica, lease, idle);
+    Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new(), finish)))
+}

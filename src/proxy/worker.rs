@@ -1,0 +1,269 @@
+//! One worker: a thread with a runtime, listeners, connections, pool and counters of its own. Nothing on a request's
+//! way is shared with another worker but the replicas' in-flight counts.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::http1;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::proxy::ProxyConfig;
+use crate::proxy::accept::OpenPort;
+use crate::proxy::health::{Failure, Health};
+use crate::proxy::metrics::{RouteMetrics, Shard};
+use crate::proxy::pool::Replica;
+use crate::proxy::routing::{Routed, Routing};
+use crate::proxy::watch::{Phase, Watch};
+use crate::routes::{Reader, Route, Upstream};
+
+/// How often the sweeper looks at the clock while there is anything to look after.
+const SWEEP: Duration = Duration::from_millis(100);
+/// How long a connection that has not sent its first request yet is waited for when we stop.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+
+/// What the outside asks of a worker.
+pub(super) enum Command {
+    /// Accept here, for this port.
+    Open { port: u16, listeners: Vec<TcpListener> },
+    /// Stop accepting for this port; answered when its sockets are closed.
+    Close { port: u16, done: oneshot::Sender<()> },
+    /// Stop; answers how many connections had to be cut at the deadline.
+    Drain { deadline: Duration, cut: oneshot::Sender<usize> },
+}
+
+/// What a worker's tasks share.
+pub(super) struct Worker {
+    pub(super) config: Arc<ProxyConfig>,
+    pub(super) shard: Arc<Shard>,
+    pub(super) http1: http1::Builder,
+    health: Arc<Health>,
+    routing: RefCell<Routing>,
+    connections: RefCell<HashMap<u64, Entry>>,
+    next_id: Cell<u64>,
+    draining: Cell<bool>,
+    /// Sweeps so far.
+    tick: Cell<u64>,
+    started: Instant,
+    /// A connection has come.
+    busy: Notify,
+    /// A connection has gone.
+    gone: Notify,
+}
+
+struct Entry {
+    watch: Arc<Watch>,
+    task: AbortHandle,
+}
+
+/// Takes a connection off the list when its task ends, however it ends.
+struct Registration {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+/// Runs a worker on the current thread's local runtime until it is told to stop.
+pub(super) async fn run(
+    (config, shard, health): (Arc<ProxyConfig>, Arc<Shard>, Arc<Health>),
+    reader: Reader,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) {
+    let worker = Rc::new(Worker::new((config, shard, health), reader.clone()));
+    tokio::task::spawn_local(Rc::clone(&worker).sweep());
+    tokio::task::spawn_local(Rc::clone(&worker).follow(reader));
+    let mut ports: HashMap<u16, OpenPort> = HashMap::new();
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Open { port, listeners } => {
+                ports.insert(port, OpenPort::open(&worker, port, listeners));
+            }
+            Command::Close { port, done } => {
+                if let Some(port) = ports.remove(&port) {
+                    port.close().await;
+                }
+                // Nobody may be waiting any more.
+                let _ = done.send(());
+            }
+            Command::Drain { deadline, cut } => {
+                for (_, port) in ports.drain() {
+                    port.close().await;
+                }
+                let _ = cut.send(worker.drain(deadline).await);
+                return;
+            }
+        }
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn new((config, shard, health): (Arc<ProxyConfig>, Arc<Shard>, Arc<Health>), reader: Reader) -> Self {
+        let mut http1 = http1::Builder::new();
+        // Heads are timed by the watch, which costs no timer per request.
+        http1.header_read_timeout(None).max_header_size(config.max_header_bytes);
+        // hyper's own default, a hundred, is held on the stack; any other number costs an allocation per request.
+        if config.max_headers != ProxyConfig::DEFAULT_MAX_HEADERS {
+            http1.max_headers(config.max_headers);
+        }
+        let routing = RefCell::new(Routing::new(reader, Arc::clone(&shard)));
+        Self {
+            config,
+            shard,
+            http1,
+            health,
+            routing,
+            connections: RefCell::default(),
+            next_id: Cell::default(),
+            draining: Cell::default(),
+            tick: Cell::default(),
+            started: Instant::now(),
+            busy: Notify::new(),
+            gone: Notify::new(),
+        }
+    }
+
+    pub(super) fn find(&self, port: u16, host: &str) -> Option<Rc<Routed>> {
+        self.routing.borrow_mut().find(port, host)
+    }
+
+    pub(super) fn newer(&self, than: &Route) -> Option<Rc<Routed>> {
+        self.routing.borrow_mut().newer(than)
+    }
+
+    pub(super) fn replica(&self, upstream: &Arc<Upstream>, metrics: &RouteMetrics) -> Rc<Replica> {
+        self.routing.borrow_mut().replica(upstream, metrics)
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(super) fn tick(&self) -> u64 {
+        self.tick.get()
+    }
+
+    /// Seconds from this worker's start to a moment.
+    pub(super) fn second_of(&self, moment: Instant) -> u64 {
+        moment.duration_since(self.started).as_secs()
+    }
+
+    /// Seconds since this worker's start.
+    pub(super) fn second(&self) -> u64 {
+        self.second_of(Instant::now())
+    }
+
+    /// Whether one more connection may be accepted.
+    pub(super) fn has_room(&self) -> bool {
+        self.connections.borrow().len() < self.config.max_connections_per_worker
+    }
+
+    /// Returns after a connection has ended.
+    pub(super) async fn room(&self) {
+        self.gone.notified().await;
+    }
+
+    /// Counts a replica's failure, and sees to its return if that ejected it.
+    pub(super) fn on_failure(&self, routed: &Routed, upstream: &Arc<Upstream>, failure: Failure) {
+        let Some(span) = self.health.on_failure(&routed.route, upstream, failure) else { return };
+        routed.metrics.ejections.add(1);
+        tracing::warn!(fleet = %routed.route.id, replica = %upstream.name, seconds = span.as_secs(), "ejected");
+        let upstream = Arc::clone(upstream);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(span).await;
+            upstream.restore();
+        });
+    }
+
+    /// Runs a connection's task, swept and drained with the others.
+    pub(super) fn spawn(self: &Rc<Self>, watch: &Arc<Watch>, task: impl Future<Output = ()> + 'static) {
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        let registration = Registration { worker: Rc::clone(self), id };
+        let task = tokio::task::spawn_local(async move {
+            let _registration = registration;
+            task.await;
+        });
+        let entry = Entry { watch: Arc::clone(watch), task: task.abort_handle() };
+        if self.connections.borrow_mut().insert(id, entry).is_none() {
+            self.busy.notify_one();
+        }
+    }
+
+    /// Looks at the clock for everybody.
+    async fn sweep(self: Rc<Self>) {
+        let idle_sweeps = u64::try_from(self.config.upstream_idle_timeout.as_millis() / SWEEP.as_millis());
+        let idle_sweeps = idle_sweeps.unwrap_or(u64::MAX);
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.tick.set(self.tick.get() + 1);
+            for entry in self.connections.borrow().values() {
+                entry.watch.sweep(now);
+            }
+            let pooled = self.routing.borrow().expire(self.tick.get().saturating_sub(idle_sweeps));
+            if !pooled && self.connections.borrow().is_empty() {
+                self.busy.notified().await;
+            }
+        }
+    }
+
+    /// Lets go of what has left the table, even if no request comes that would notice.
+    async fn follow(self: Rc<Self>, mut reader: Reader) {
+        while reader.changed().await {
+            self.routing.borrow_mut().prune();
+        }
+    }
+
+    /// Waits until all connections have ended, cuts the rest at the deadline, and returns how many those were.
+    async fn drain(&self, deadline: Duration) -> usize {
+        self.draining.set(true);
+        for Entry { watch, .. } in self.connections.borrow().values() {
+            if watch.phase() == Phase::Idle && !watch.has_served() {
+                watch.enter(Phase::Idle, FIRST_REQUEST_GRACE);
+            }
+            watch.wake();
+        }
+        let emptied = async {
+            while !self.connections.borrow().is_empty() {
+                self.gone.notified().await;
+            }
+        };
+        if tokio::time::timeout(deadline, emptied).await.is_ok() {
+            return 0;
+        }
+        let cut = self.connections.borrow().len();
+        for Entry { watch, task } in self.connections.borrow().values() {
+            if watch.phase() == Phase::Tunnel {
+                // Closes both its sides in order.
+                watch.expire();
+                watch.wake();
+            } else {
+                task.abort();
+            }
+        }
+        // Both take effect when their tasks run, which is now.
+        let emptied = async {
+            while !self.connections.borrow().is_empty() {
+                self.gone.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(SWEEP, emptied).await;
+        cut
+    }
+}
+
+// === impl Registration ===
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.worker.connections.borrow_mut().remove(&self.id);
+        self.worker.gone.notify_waiters();
+        self.worker.gone.notify_one();
+    }
+}

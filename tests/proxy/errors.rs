@@ -1,0 +1,82 @@
+//! Failures told apart, without a word about what lies behind.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Fixture, Replica, get, read_head, refusing};
+
+#[tokio::test]
+async fn a_refused_connection_is_a_502() {
+    let (address, _guard) = refusing();
+    let fixture = Fixture::start(&[address]).await;
+    let response = get(fixture.port, "/", &[]).await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (502, Some("connectfailed")));
+    assert_eq!(response.field("content-type"), Some("application/json"));
+    assert_eq!(response.body, "{\"error\":\"no replica could be reached\",\"reason\":\"ConnectFailed\"}\n");
+    assert!(fixture.metrics().contains("reason=\"ConnectFailed\"} 1"), "{}", fixture.metrics());
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_without_an_answer_is_a_502() {
+    let replica = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+    })
+    .await;
+    let fixture = Fixture::start(&[replica.address]).await;
+    let response = get(fixture.port, "/", &[]).await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (502, Some("upstreamreset")));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_is_a_502() {
+    let replica = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"220 smtp.example ready\r\n\r\n").await.unwrap();
+        read_head(&mut stream).await;
+    })
+    .await;
+    let fixture = Fixture::start(&[replica.address]).await;
+    let response = get(fixture.port, "/", &["Accept: text/html"]).await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (502, Some("badresponse")));
+    assert_eq!(response.body, "the replica's answer is not valid HTTP (BadResponse)\n");
+}
+
+#[tokio::test]
+async fn an_empty_fleet_is_a_503() {
+    let fixture = Fixture::start(&[]).await;
+    let response = get(fixture.port, "/", &[]).await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (503, Some("noreplica")));
+    assert_eq!(response.field("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_a_504_and_is_not_asked_for_again() {
+    let silent = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        read_head(&mut stream).await;
+    })
+    .await;
+    let spare = Replica::named("spare").await;
+    let fixture = Fixture::with(&[silent.address, spare.address], |policy| {
+        policy.timeouts.response_header = Duration::from_millis(150);
+    })
+    .await;
+    let response = get(fixture.port, "/", &[&fixture.to(0)]).await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (504, Some("responsetimeout")));
+    assert_eq!(spare.requests(), 0);
+    assert_eq!(fixture.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_a_408() {
+    let replica = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        read_head(&mut stream).await;
+    })
+    .await;
+    let fixture = Fixture::with(&[replica.address], |policy| policy.timeouts.idle = Duration::from_millis(150)).await;
+    let mut client = crate::support::Client::connect(fixture.port).await;
+    let response = client.request("POST", "/", &["Content-Length: 9"], "part").await;
+    assert_eq!((response.status, response.field("connection")), (408, Some("close")));
+}

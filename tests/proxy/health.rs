@@ -1,0 +1,76 @@
+//! Ejection and return.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Fixture, Replica, eventually, get, mk_replica, read_head, refusing};
+
+const SOON: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn a_refused_connection_ejects_at_once_and_time_brings_back() {
+    let (dead, _guard) = refusing();
+    let (b, c) = (Replica::named("b").await, Replica::named("c").await);
+    let fixture = Fixture::configured(&[dead, b.address, c.address], |_| {}, |config| config.ejection = SOON).await;
+    let key = fixture.to(0);
+    assert_eq!(get(fixture.port, "/", &[&key]).await.status, 200);
+    assert!(fixture.is_ejected(0));
+    tokio::time::timeout(Duration::from_secs(5), fixture.publisher.woken()).await.expect("the controller is told");
+    eventually("it is tried again", || !fixture.is_ejected(0)).await;
+    assert_eq!(get(fixture.port, "/", &[&key]).await.status, 200);
+    assert!(fixture.is_ejected(0), "and ejected again, for it still refuses");
+    assert!(fixture.metrics().contains("ringhold_ejections_total{namespace=\"default\",loadbalancer=\"web\"} 2"));
+}
+
+#[tokio::test]
+async fn an_ejected_replica_that_is_back_gets_its_keys_again() {
+    let (address, guard) = refusing();
+    let (b, c) = (Replica::named("b").await, Replica::named("c").await);
+    let fixture = Fixture::configured(&[address, b.address, c.address], |_| {}, |config| config.ejection = SOON).await;
+    let key = fixture.to(0);
+    assert_ne!(get(fixture.port, "/", &[&key]).await.body, "a");
+    drop(guard);
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let home = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").await.unwrap();
+    });
+    eventually("it is tried again", || !fixture.is_ejected(0)).await;
+    assert_eq!(get(fixture.port, "/", &[&key]).await.body, "a");
+    home.await.unwrap();
+}
+
+#[tokio::test]
+async fn five_failures_in_a_row_eject_and_fewer_do_not() {
+    let broken = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+    })
+    .await;
+    let (b, c) = (Replica::named("b").await, Replica::named("c").await);
+    let fixture = Fixture::start(&[broken.address, b.address, c.address]).await;
+    let key = fixture.to(0);
+    for _ in 0..4 {
+        assert_eq!(get(fixture.port, "/", &[&key]).await.status, 200);
+    }
+    assert!(!fixture.is_ejected(0));
+    assert_eq!(get(fixture.port, "/", &[&key]).await.status, 200);
+    assert!(fixture.is_ejected(0));
+    assert_eq!(get(fixture.port, "/", &[&key]).await.status, 200);
+    assert_eq!(broken.connections(), 5, "skipped from then on");
+}
+
+#[tokio::test]
+async fn at_most_a_third_is_ejected_and_never_the_last() {
+    let dead: Vec<_> = (0..6).map(|_| refusing()).collect();
+    let addresses: Vec<_> = dead.iter().map(|(address, _)| *address).collect();
+    let fixture = Fixture::start(&addresses).await;
+    for ordinal in 0..6 {
+        assert_eq!(get(fixture.port, "/", &[&fixture.to(ordinal)]).await.status, 502);
+    }
+    assert_eq!((0..6).filter(|ordinal| fixture.is_ejected(*ordinal)).count(), 2);
+    fixture.publish(&[mk_replica(7, 0, addresses[0])]);
+    assert_eq!(get(fixture.port, "/", &[]).await.status, 502);
+    assert!(!fixture.is_ejected(0), "the last that serves");
+}

@@ -1,0 +1,137 @@
+//! What is refused.
+
+use std::time::Duration;
+
+use crate::support::{Client, Fixture, Replica, eventually, get, read_head};
+
+#[tokio::test]
+async fn a_full_replica_passes_on_to_the_next_and_then_to_nobody() {
+    let slow = || {
+        Replica::raw(|mut stream| async move {
+            read_head(&mut stream).await;
+            read_head(&mut stream).await;
+        })
+    };
+    let (a, b) = (slow().await, slow().await);
+    let fixture = Fixture::with(&[a.address, b.address], |policy| policy.limits.max_concurrent_per_replica = 1).await;
+    let key = fixture.to(0);
+    let ask = async || {
+        let mut client = Client::connect(fixture.port).await;
+        client.send(&format!("GET / HTTP/1.1\r\nHost: a\r\n{key}\r\n\r\n")).await;
+        client
+    };
+    let _first = ask().await;
+    eventually("the first is at its home", || a.connections() == 1).await;
+    let _second = ask().await;
+    eventually("the second is at the next", || b.connections() == 1).await;
+    let third = get(fixture.port, "/", &[&key]).await;
+    assert_eq!((third.status, third.field("x-ringhold-reason")), (503, Some("allreplicasfull")));
+}
+
+#[tokio::test]
+async fn a_long_body_is_refused_before_it_is_forwarded() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::with(&[a.address], |policy| policy.limits.max_body_bytes = 10).await;
+    let mut client = Client::connect(fixture.port).await;
+    assert_eq!(client.request("POST", "/", &["Content-Length: 10"], "0123456789").await.status, 200);
+    let response = client.request("POST", "/", &["Content-Length: 11"], "").await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (413, Some("bodytoolarge")));
+    assert_eq!(a.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_refused_once_it_is_too_long() {
+    let replica = Replica::http(|request| async move {
+        use http_body_util::BodyExt;
+        let _ = request.into_body().collect().await;
+        http::Response::new("done".into())
+    })
+    .await;
+    let fixture = Fixture::with(&[replica.address], |policy| policy.limits.max_body_bytes = 10).await;
+    let mut client = Client::connect(fixture.port).await;
+    let chunked = ["Transfer-Encoding: chunked"];
+    assert_eq!(client.request("POST", "/", &chunked, "a\r\n0123456789\r\n0\r\n\r\n").await.status, 200);
+    let response = client.request("POST", "/", &chunked, "a\r\n0123456789\r\n1\r\nx\r\n0\r\n\r\n").await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (413, Some("bodytoolarge")));
+    assert_eq!(fixture.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn too_many_or_too_long_fields_are_a_431() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::configured(&[a.address], |_| {}, |config| config.max_header_bytes = 16 * 1024).await;
+    let many: Vec<String> = (0..101).map(|number| format!("x-{number}: 1")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(get(fixture.port, "/", &many).await.status, 431);
+    let long = format!("x: {}", "y".repeat(17 * 1024));
+    assert_eq!(get(fixture.port, "/", &[&long]).await.status, 431);
+    assert_eq!(a.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_long_target_is_a_414() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::configured(&[a.address], |_| {}, |config| config.max_target_bytes = 100).await;
+    assert_eq!(get(fixture.port, &format!("/{}", "x".repeat(99)), &[]).await.status, 200);
+    let response = get(fixture.port, &format!("/{}", "x".repeat(100)), &[]).await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (414, Some("uritoolong")));
+}
+
+#[tokio::test]
+async fn anything_but_one_valid_host_is_a_400() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::start(&[a.address]).await;
+    for hosts in ["Host: a\r\nHost: a\r\n", "", "Host: a b\r\n", "Host: a/b\r\n", "Host: u@a\r\n", "Host:\r\n"] {
+        let mut client = Client::connect(fixture.port).await;
+        client.send(&format!("GET / HTTP/1.1\r\n{hosts}\r\n")).await;
+        assert_eq!(client.response("GET").await.unwrap().status, 400, "{hosts:?}");
+    }
+    assert_eq!(a.requests(), 0);
+}
+
+#[tokio::test]
+async fn connect_and_trace_are_refused() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::start(&[a.address]).await;
+    for (method, target) in [("CONNECT", "a.example:443"), ("TRACE", "/")] {
+        let mut client = Client::connect(fixture.port).await;
+        let response = client.request(method, target, &[], "").await;
+        assert_eq!((response.status, response.field("x-ringhold-reason")), (405, Some("methodnotallowed")));
+        assert!(response.field("allow").is_some());
+    }
+    assert_eq!(a.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_is_cut_off() {
+    let a = Replica::named("a").await;
+    let short = Duration::from_millis(200);
+    let fixture = Fixture::configured(&[a.address], |_| {}, |config| config.header_read_timeout = short).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.1\r\n").await;
+    let (mut read, mut write) = client.stream.into_split();
+    let trickle = async {
+        use tokio::io::AsyncWriteExt;
+        while write.write_all(b"x: y\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let closed = async {
+        use tokio::io::AsyncReadExt;
+        let _ = read.read(&mut [0]).await;
+    };
+    tokio::select! {
+        () = trickle => {}
+        () = closed => {}
+    }
+    eventually("the connection is gone", || fixture.handle.metrics().client_connections() == 0).await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_its_time() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::with(&[a.address], |policy| policy.timeouts.idle = Duration::from_millis(150)).await;
+    let mut client = Client::connect(fixture.port).await;
+    assert_eq!(client.get("/", &[]).await.status, 200);
+    assert!(client.is_closed_now().await);
+}

@@ -1,0 +1,41 @@
+//! The scrape.
+
+use std::num::NonZeroUsize;
+
+use crate::support::{Client, Fixture, Replica, eventually, get};
+
+#[tokio::test]
+async fn the_scrape_sums_all_workers_with_closed_labels() {
+    let a = Replica::named("a").await;
+    let two = NonZeroUsize::new(2).unwrap();
+    let fixture = Fixture::configured(&[a.address], |_| {}, |config| config.workers = two).await;
+    for _ in 0..10 {
+        assert_eq!(get(fixture.port, "/", &["X-User-Id: ann"]).await.status, 200);
+    }
+    let mut client = Client::connect(fixture.port).await;
+    assert_eq!(client.request("TRACE", "/", &[], "").await.status, 405);
+    let fleet = "namespace=\"default\",loadbalancer=\"web\"";
+    eventually("all are counted", || fixture.metrics().contains(&format!("_seconds_count{{{fleet}}} 10"))).await;
+    let metrics = fixture.metrics();
+    for line in [
+        format!("ringhold_requests_total{{{fleet},code=\"2xx\"}} 10"),
+        format!("ringhold_picks_total{{{fleet},ordinal=\"0\"}} 10"),
+        "ringhold_key_source_total{source=\"header\"} 10".to_owned(),
+        "ringhold_errors_total{namespace=\"\",loadbalancer=\"\",reason=\"MethodNotAllowed\"} 1".to_owned(),
+        "ringhold_client_connections 1".to_owned(),
+    ] {
+        assert!(metrics.contains(&line), "{line} not in\n{metrics}");
+    }
+    assert!(!metrics.contains("127.0.0.1") && !metrics.contains("uid-"), "{metrics}");
+    drop(client);
+    eventually("the connection is gone", || fixture.handle.metrics().client_connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_load_balancer_that_is_gone_leaves_the_scrape() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::start(&[a.address]).await;
+    assert_eq!(get(fixture.port, "/", &[]).await.status, 200);
+    fixture.publisher.withdraw(&fixture.desired.id);
+    eventually("it is gone", || !fixture.metrics().contains("loadbalancer=\"web\"")).await;
+}
