@@ -36,14 +36,13 @@ async fn answers(address: SocketAddr, path: &str) -> bool {
         .header(http::header::CONNECTION, "close")
         .body(Empty::<Bytes>::new());
     let Ok(request) = request else { return false };
-    let exchange = async {
+    let exchange = async move {
         let response = sender.send_request(request).await;
         response.is_ok_and(|response| response.status().is_success() || response.status().is_redirection())
     };
-    tokio::select! {
-        healthy = exchange => healthy,
-        _ = connection => false,
-    }
+    // The connection ends with the exchange: its only sender goes with it.
+    let (healthy, _) = tokio::join!(exchange, connection);
+    healthy
 }
 
 // === impl Verdict ===

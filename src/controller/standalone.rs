@@ -115,8 +115,8 @@ impl<B: Backend> Standalone<B> {
         }
         for fleet in &mut self.fleets {
             let still_there = declared.iter().any(|(_, resource)| fleet.is_declared_by(resource));
-            if !still_there && !unreadable.contains(&fleet.file) {
-                fleet.remove(&self.config.say);
+            if !still_there && !unreadable.contains(&fleet.file) && fleet.remove() {
+                (self.config.say)(&fleet.id, "is removed: its replicas finish their requests and stop");
             }
         }
         for (file, resource) in declared {
@@ -194,7 +194,7 @@ impl<B: Backend> Standalone<B> {
     /// Drains and stops everything. Ends when nothing is left.
     async fn stop_all(&mut self) {
         for fleet in &mut self.fleets {
-            fleet.remove(&self.config.say);
+            fleet.remove();
         }
         loop {
             self.tick_all().await;

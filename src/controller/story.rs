@@ -25,7 +25,7 @@ pub(super) fn tell(fleet: &str, before: &FleetStatus, after: &FleetStatus, moved
     lines.extend(degradation(before, after));
     if is_settled(after) && !is_settled(before) {
         lines.push(match after.desired_replicas {
-            0 => "no replicas are left, as declared".to_owned(),
+            0 => "no replicas are left".to_owned(),
             1 => "the replica is ready".to_owned(),
             wanted => format!("all {wanted} replicas are ready"),
         });

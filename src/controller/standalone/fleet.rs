@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::LoadBalancer;
+use crate::api::{HashKeySource, LoadBalancer};
 use crate::backend::Backend;
 use crate::controller::claims::conflict;
 use crate::controller::standalone::Say;
 use crate::controller::story;
 use crate::controller::tick::{Exposure, Memory, Outcome, Standing, TickError, tick};
 use crate::controller::validate::{FieldError, FieldErrors, validate};
-use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus, KeySource, Listener};
+use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus, Listener};
 use crate::routes::{ListenError, Listeners, Publisher, ScaleError};
 
 /// Shown in the hint on how to try a LoadBalancer out.
@@ -210,16 +210,13 @@ impl LocalFleet {
         Ok(())
     }
 
-    /// From here on it drains.
-    pub(super) fn remove(&mut self, say: &Say) {
-        if !self.is_removed {
-            self.is_removed = true;
-            self.is_waiting = false;
-            self.next_check = None;
-            if self.desired.is_some() {
-                say(&self.id, "is removed: its replicas finish their requests and stop");
-            }
-        }
+    /// From here on it drains. True if it did not before.
+    pub(super) fn remove(&mut self) -> bool {
+        let is_news = !self.is_removed;
+        self.is_removed = true;
+        self.is_waiting = false;
+        self.next_check = None;
+        is_news
     }
 
     /// Takes the next step, where there is anything to run.
@@ -302,10 +299,10 @@ fn announce(before: Option<&Desired>, after: &Desired, resource: &LoadBalancer) 
     let mut lines = Vec::new();
     if before.is_none_or(|before| before.route.listener != *listener) {
         let url = url(listener);
-        lines.push(format!("listens on {url}, key: {}", describe_key(&after.route.hash_key)));
+        lines.push(format!("listens on {url}, key: {}", describe_key(&resource.spec.hash_key)));
         let path = resource.metadata.annotations.as_ref().and_then(|notes| notes.get(TRY_PATH));
         if let Some(path) = path {
-            lines.push(format!("try: curl{} {url}{path}", key_option(&after.route.hash_key)));
+            lines.push(format!("try: curl{} {url}{path}", key_option(&resource.spec.hash_key)));
         }
     }
     match before {
@@ -337,24 +334,24 @@ fn url(listener: &Listener) -> String {
     format!("http://{host}:{}", listener.port)
 }
 
-fn describe_key(sources: &[KeySource]) -> String {
+fn describe_key(sources: &[HashKeySource]) -> String {
     let words: Vec<String> = sources
         .iter()
         .map(|source| match source {
-            KeySource::Header(name) => format!("header {name}"),
-            KeySource::Cookie(cookie) => format!("cookie {}", cookie.name),
-            KeySource::Query(name) => format!("query parameter {name}"),
-            KeySource::Path { .. } => "path".to_owned(),
-            KeySource::SourceIp => "client address".to_owned(),
-            KeySource::Random => "random".to_owned(),
+            HashKeySource::Header(header) => format!("header {}", header.name),
+            HashKeySource::Cookie(cookie) => format!("cookie {}", cookie.name),
+            HashKeySource::Query(query) => format!("query parameter {}", query.name),
+            HashKeySource::Path(_) => "path".to_owned(),
+            HashKeySource::SourceIp(_) => "client address".to_owned(),
+            HashKeySource::Random(_) => "random".to_owned(),
         })
         .collect();
     if words.is_empty() { "random".to_owned() } else { words.join(", else ") }
 }
 
-fn key_option(sources: &[KeySource]) -> String {
+fn key_option(sources: &[HashKeySource]) -> String {
     match sources.first() {
-        Some(KeySource::Header(name)) => format!(" -H '{name}: ann'"),
+        Some(HashKeySource::Header(header)) => format!(" -H '{}: ann'", header.name),
         _ => String::new(),
     }
 }
