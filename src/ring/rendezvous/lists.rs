@@ -79,7 +79,9 @@ impl<K: Key, const W: usize> Lists<K, W> {
     fn insert(&mut self, slot: usize, key: K) -> Offer {
         let list = &mut self.keys[slot];
         let before = list[W - 1];
-        if key > before || list.iter().any(|kept| kept.index() == key.index() && *kept < key) {
+        // Without a branch for each: how full a list is can't be predicted, whether its member comes again can.
+        let again = |kept: &K| (kept.index() == key.index()) & (*kept < key);
+        if key > before || list.iter().fold(false, |found, kept| found | again(kept)) {
             return Offer::Late;
         }
         list[W - 1] = key;
