@@ -14,7 +14,7 @@ pub(crate) struct Args {
     pub(crate) port: u16,
 
     /// Address to listen on
-    #[arg(long, env = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     pub(crate) address: IpAddr,
 
     /// Name to answer with [default: --name, else the hostname]

@@ -24,7 +24,7 @@ pub(crate) struct Answer {
 
 pub(crate) fn command(env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringhold-server"));
-    command.env_clear().env("ADDRESS", "127.0.0.1").env("PORT", "0").envs(env.iter().copied());
+    command.env_clear().env("HOST", "127.0.0.1").env("PORT", "0").envs(env.iter().copied());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -20,9 +21,10 @@ pub(super) struct CommandLine {
 // === impl CommandLine ===
 
 impl CommandLine {
-    /// The container's command with its own port, ordinal and name in the environment.
+    /// The container's command with its own address, port, ordinal and name in the environment.
     pub(super) fn new(container: &Container, new: &NewReplica, port: u16) -> Result<Self, BackendError> {
         let mut env = container.env.clone();
+        env.entry("HOST".to_owned()).or_insert_with(|| Ipv4Addr::LOCALHOST.to_string());
         env.insert("PORT".to_owned(), port.to_string());
         env.insert("RINGHOLD_ORDINAL".to_owned(), new.ordinal.to_string());
         env.insert("RINGHOLD_NAME".to_owned(), new.name.to_string());

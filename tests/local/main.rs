@@ -1,0 +1,11 @@
+//! `ringhold local` as a user runs it: the real binary, real replicas, real sockets.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod client;
+mod edits;
+mod harness;
+mod keys;
+mod lives;
+mod load;
+mod refusals;
+mod zero_loss;
