@@ -24,9 +24,10 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &
     headers.remove(PROXY_AUTHORIZATION);
     if keep_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     if let Some(protocol) = &upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
     forwarded(headers, peer);
