@@ -1,7 +1,7 @@
 //! The data plane: from a client's request to the replica that its key belongs to, and back.
 //!
 //! One thread a core, each with a runtime, listeners, connection pool, counters and view of the route table of its
-//! own ([`worker`]); what they share is written rarely (the table, ejections) or is what replicas are (in-flight
+//! own (`worker`); what they share is written rarely (the table, ejections) or is what replicas are (in-flight
 //! counts). A request's way: `connection` → `service` → `host`, `key` → `forward` (`pool`, `retry`, `health`) →
 //! `body`, `exchange`. Time is kept by `watch`.
 

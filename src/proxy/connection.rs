@@ -17,6 +17,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::proxy::metrics::Shard;
 use crate::proxy::retry::Replay;
 use crate::proxy::service;
 use crate::proxy::watch::{Phase, Watch};
@@ -42,6 +43,8 @@ pub(super) struct Client {
 struct ClientIo {
     stream: TcpStream,
     watch: Arc<Watch>,
+    /// Counts the socket for as long as it lives, whether a connection or a tunnel has it.
+    shard: Arc<Shard>,
 }
 
 /// Serves a connection in a task of its own until it ends.
@@ -59,12 +62,12 @@ pub(super) fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, port: 
         replay: RefCell::default(),
         withdrawn: Rc::clone(withdrawn),
     });
-    let io = TokioIo::new(ClientIo { stream, watch: Arc::clone(&watch) });
+    worker.shard.accepted.add(1);
+    let io = TokioIo::new(ClientIo { stream, watch: Arc::clone(&watch), shard: Arc::clone(&worker.shard) });
     worker.spawn(&watch, run(client, io));
 }
 
 async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
-    client.worker.shard.accepted.add(1);
     let service = {
         let client = Rc::clone(&client);
         service_fn(move |request| service::handle(Rc::clone(&client), request))
@@ -95,7 +98,6 @@ async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
         Poll::Pending
     })
     .await;
-    client.worker.shard.closed.add(1);
 }
 
 fn address_text(peer: IpAddr) -> HeaderValue {
@@ -126,8 +128,9 @@ impl AsyncRead for ClientIo {
 
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
         self.watch.on_move();
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -147,13 +150,15 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices));
         self.watch.on_move();
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        Poll::Ready(written)
     }
 }
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
+        self.shard.closed.add(1);
         if self.watch.is_broken() {
             // Closing with a zero linger time resets, which no client takes for an end.
             let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));

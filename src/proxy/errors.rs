@@ -101,12 +101,6 @@ impl ForwardError {
             Self::BrokenBody => Reason::BrokenBody,
         }
     }
-
-    /// Whether the replica got nothing of the request, so that trying elsewhere is always safe.
-    #[must_use]
-    pub fn is_unsent(&self) -> bool {
-        matches!(self, Self::NoReplica | Self::Full | Self::Connect(_) | Self::ConnectTimeout)
-    }
 }
 
 impl From<PickError> for ForwardError {

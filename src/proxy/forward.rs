@@ -32,8 +32,8 @@ pub(super) struct Answer {
 /// A try that brought no response.
 struct Failed {
     error: ForwardError,
-    /// The request, if nothing of it was sent.
-    unsent: Option<Box<Request<RequestBody>>>,
+    /// Whether the replica may have had the request. If not, [`Tries::request`] has it back.
+    sent: bool,
 }
 
 /// One request's tries.
@@ -41,6 +41,8 @@ struct Tries<'r> {
     client: &'r Client,
     routed: &'r mut Rc<Routed>,
     hash: u64,
+    /// `None` while it is on its way. In one place from beginning to end: a head is a few hundred bytes to move.
+    request: Option<Request<RequestBody>>,
     fate: Option<UploadFate>,
     /// May be sent again though a replica had it.
     repeatable: bool,
@@ -67,9 +69,11 @@ pub(super) async fn forward(
         client.replay.borrow_mut().record(&request);
     }
     let fate = request.body().fate();
+    let request = Some(request);
     let (failed, tried) = Default::default();
-    let tries = Tries { client, routed, hash, fate, repeatable, repeats: 0, connect_timeouts: 0, failed, tried };
-    let answer = tries.run(request).await;
+    let mut tries =
+        Tries { client, routed, hash, request, fate, repeatable, repeats: 0, connect_timeouts: 0, failed, tried };
+    let answer = tries.run().await;
     if repeatable {
         client.replay.borrow_mut().clear();
     }
@@ -79,7 +83,7 @@ pub(super) async fn forward(
 // === impl Tries ===
 
 impl Tries<'_> {
-    async fn run(mut self, mut request: Request<RequestBody>) -> Result<Answer, ForwardError> {
+    async fn run(&mut self) -> Result<Answer, ForwardError> {
         let mut last = None;
         loop {
             let lease = match self.routed.route.pick(self.hash, &self.tried) {
@@ -89,7 +93,7 @@ impl Tries<'_> {
             };
             let replica = self.client.worker.replica(lease.upstream(), &self.routed.metrics);
             replica.picks.add(1);
-            let Failed { error, unsent } = match self.on_replica(&replica, request).await {
+            let Failed { error, sent } = match self.on_replica(&replica).await {
                 Ok((response, sender)) => {
                     replica.upstream.record_success();
                     return Ok(Answer { response, lease, replica, sender });
@@ -97,21 +101,10 @@ impl Tries<'_> {
                 Err(failed) => failed,
             };
             self.client.worker.on_failure(self.routed, &replica.upstream, blame(&error));
-            request = match unsent {
-                Some(request) => {
-                    self.routed.metrics.on_retry(Kind::Unsent);
-                    self.connect_timeouts += u32::from(matches!(error, ForwardError::ConnectTimeout));
-                    // Refused connections cost nothing, so they may walk all candidates; timeouts add up.
-                    if self.connect_timeouts > self.routed.route.policy.retries.attempts {
-                        return Err(error);
-                    }
-                    *request
-                }
-                None => match self.repeat(&error) {
-                    Some(request) => request,
-                    None => return Err(error),
-                },
-            };
+            let goes_on = if sent { self.repeat(&error) } else { self.go_elsewhere(&error) };
+            if !goes_on {
+                return Err(error);
+            }
             self.tried.push(replica.upstream.ordinal);
             self.failed.push(Arc::clone(&replica.upstream));
             last = Some(error);
@@ -119,48 +112,33 @@ impl Tries<'_> {
     }
 
     /// Tries one replica: on a pooled connection where there is one, else on a new one.
-    async fn on_replica(
-        &mut self,
-        replica: &Rc<Replica>,
-        request: Request<RequestBody>,
-    ) -> Result<(Response<Incoming>, Sender), Failed> {
+    async fn on_replica(&mut self, replica: &Replica) -> Result<(Response<Incoming>, Sender), Failed> {
         let timeouts = self.routed.route.policy.timeouts;
-        let mut request = request;
         while let Some(sender) = replica.check_out() {
             self.client.worker.shard.upstream_reused.add(1);
-            request = match self.send(sender, request, &timeouts).await {
-                Ok(done) => return Ok(done),
-                Err(Failed { unsent: Some(request), .. }) => *request,
+            match self.send(sender, &timeouts).await {
+                Err(Failed { sent: false, .. }) => {}
                 // A replica may close what is idle at any time, so a break there says nothing about it; and its keys
                 // should not wander for that. So this once the same replica is asked again, on a new connection.
-                Err(failed) => match self.repeat(&failed.error) {
-                    Some(request) => {
-                        replica.expire(u64::MAX);
-                        request
-                    }
-                    None => return Err(failed),
-                },
-            };
+                Err(Failed { error, .. }) if self.repeat(&error) => replica.expire(u64::MAX),
+                done => return done,
+            }
         }
         self.client.worker.shard.upstream_new.add(1);
         match replica.connect(timeouts.connect).await {
-            Ok(sender) => self.send(sender, request, &timeouts).await,
-            Err(error) => Err(Failed { error, unsent: Some(Box::new(request)) }),
+            Ok(sender) => self.send(sender, &timeouts).await,
+            Err(error) => Err(Failed { error, sent: false }),
         }
     }
 
-    async fn send(
-        &self,
-        mut sender: Sender,
-        request: Request<RequestBody>,
-        timeouts: &Timeouts,
-    ) -> Result<(Response<Incoming>, Sender), Failed> {
+    async fn send(&mut self, mut sender: Sender, timeouts: &Timeouts) -> Result<(Response<Incoming>, Sender), Failed> {
         let watch = &self.client.watch;
         match &self.fate {
             Some(fate) if fate.get() != Fate::Done => watch.enter(Phase::Upload, timeouts.idle),
             _ => watch.enter(Phase::Await, timeouts.response_header),
         }
         let sent = {
+            let request = self.request.take().expect("a request that was sent is rebuilt before it is sent again");
             let mut sending = pin!(sender.try_send_request(request));
             poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Pending if watch.is_expired() => Poll::Ready(None),
@@ -171,10 +149,10 @@ impl Tries<'_> {
         match sent {
             Some(Ok(response)) => Ok((response, sender)),
             Some(Err(mut error)) => {
-                let unsent = error.take_message().map(Box::new);
-                Err(Failed { error: self.classify(error.into_error()), unsent })
+                self.request = error.take_message();
+                Err(Failed { error: self.classify(error.into_error()), sent: self.request.is_none() })
             }
-            None => Err(Failed { error: self.overdue(), unsent: None }),
+            None => Err(Failed { error: self.overdue(), sent: true }),
         }
     }
 
@@ -194,19 +172,31 @@ impl Tries<'_> {
         }
     }
 
-    /// The request once more, if a replica that had it may have it again, or another one.
-    fn repeat(&mut self, error: &ForwardError) -> Option<Request<RequestBody>> {
+    /// Whether a request that nobody had goes to another replica. Refused connections cost nothing, so they may walk
+    /// all candidates; timeouts add up.
+    fn go_elsewhere(&mut self, error: &ForwardError) -> bool {
+        self.connect_timeouts += u32::from(matches!(error, ForwardError::ConnectTimeout));
+        let goes_on = self.connect_timeouts <= self.routed.route.policy.retries.attempts;
+        if goes_on {
+            self.routed.metrics.on_retry(Kind::Unsent);
+        }
+        goes_on
+    }
+
+    /// Has the request ready once more, if a replica that had it may have it again, or another one.
+    fn repeat(&mut self, error: &ForwardError) -> bool {
         let retries = self.routed.route.policy.retries;
         if !self.repeatable || !matches!(error, ForwardError::Reset(_)) || self.repeats >= retries.attempts {
-            return None;
+            return false;
         }
         if !self.routed.budget.withdraw(self.client.worker.second(), retries.budget_percent) {
             self.routed.metrics.on_retry(Kind::OverBudget);
-            return None;
+            return false;
         }
         self.repeats += 1;
         self.routed.metrics.on_retry(Kind::Repeated);
-        self.client.replay.borrow().rebuild()
+        self.request = self.client.replay.borrow().rebuild();
+        self.request.is_some()
     }
 
     /// Goes on with a newer table, where there is one. A pick that finds nobody may just have met a swap: its table's

@@ -24,9 +24,10 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &
     headers.remove(PROXY_AUTHORIZATION);
     if keep_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     if let Some(protocol) = &upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
     forwarded(headers, peer);
@@ -62,8 +63,11 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove(PROXY_CONNECTION);
     headers.remove(TE);
     headers.remove(UPGRADE);
-    // Chunks are re-framed, and with them goes the trailer section; hyper passes on the trailers that are announced.
-    if headers.remove(TRANSFER_ENCODING).is_none() {
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        // It decided where the body ended; a length beside it is an error or an attack (RFC 9112 §6.3).
+        headers.remove(CONTENT_LENGTH);
+    } else {
+        // Only chunks can have trailers; hyper passes on those that are announced.
         headers.remove(TRAILER);
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
-    /// Between requests.
+    /// Between requests. Only writes extend it: the end of a response that a slow client is still taking.
     Idle,
     /// A request's head has begun to arrive. Bytes do not extend it, or a byte a second would hold it open for ever.
     Head,
@@ -151,7 +151,7 @@ impl Watch {
     pub(super) fn sweep(&self, now: u64) {
         let entered = self.entered.swap(false, Relaxed);
         let moved = self.moved.swap(false, Relaxed);
-        let extends = matches!(self.phase(), Phase::Upload | Phase::Stream | Phase::Tunnel);
+        let extends = !matches!(self.phase(), Phase::Head | Phase::Await);
         if entered || (moved && extends) {
             self.due.store(now + u64::from(self.span.load(Relaxed)), Relaxed);
         } else if now >= self.due.load(Relaxed) && !self.is_expired() {

@@ -27,6 +27,9 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// How long a connection that has not sent its first request yet is waited for when we stop.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
+/// Bytes of a response that wait for a client to take them.
+const BUFFER: usize = 128 * 1024;
+
 /// What the outside asks of a worker.
 pub(super) enum Command {
     /// Accept here, for this port.
@@ -107,6 +110,8 @@ impl Worker {
         let mut http1 = http1::Builder::new();
         // Heads are timed by the watch, which costs no timer per request.
         http1.header_read_timeout(None).max_header_size(config.max_header_bytes);
+        // What a slow client leaves in our memory; a head must fit, too.
+        http1.max_buf_size(config.max_header_bytes.max(BUFFER));
         // hyper's own default, a hundred, is held on the stack; any other number costs an allocation per request.
         if config.max_headers != ProxyConfig::DEFAULT_MAX_HEADERS {
             http1.max_headers(config.max_headers);

@@ -51,6 +51,26 @@ async fn an_empty_fleet_is_a_503() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_not_made_in_time_is_a_504_or_goes_elsewhere() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    // Nobody accepts, and once its queue is full the kernel answers no one any more.
+    let mut queue = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(stream);
+    }
+    let spare = Replica::named("spare").await;
+    let quick = Duration::from_millis(100);
+    let alone = Fixture::with(&[address], |policy| policy.timeouts.connect = quick).await;
+    let response = get(alone.port, "/", &[]).await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (504, Some("connecttimeout")));
+    let fixture = Fixture::with(&[address, spare.address], |policy| policy.timeouts.connect = quick).await;
+    assert_eq!(get(fixture.port, "/", &[&fixture.to(0)]).await.body, "spare");
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_come_is_a_504_and_is_not_asked_for_again() {
     let silent = Replica::raw(|mut stream| async move {
         read_head(&mut stream).await;

@@ -135,3 +135,17 @@ async fn an_idle_connection_is_closed_after_its_time() {
     assert_eq!(client.get("/", &[]).await.status, 200);
     assert!(client.is_closed_now().await);
 }
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_their_turn() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::configured(&[a.address], |_| {}, |config| config.max_connections_per_worker = 1).await;
+    let mut first = Client::connect(fixture.port).await;
+    assert_eq!(first.get("/", &[]).await.body, "a");
+    let mut second = Client::connect(fixture.port).await;
+    second.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(first.get("/", &[]).await.body, "a");
+    assert_eq!(fixture.handle.metrics().client_connections(), 1);
+    drop(first);
+    assert_eq!(second.response("GET").await.unwrap().body, "a");
+}

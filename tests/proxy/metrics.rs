@@ -16,6 +16,7 @@ async fn the_scrape_sums_all_workers_with_closed_labels() {
     assert_eq!(client.request("TRACE", "/", &[], "").await.status, 405);
     let fleet = "namespace=\"default\",loadbalancer=\"web\"";
     eventually("all are counted", || fixture.metrics().contains(&format!("_seconds_count{{{fleet}}} 10"))).await;
+    eventually("the others are closed", || fixture.handle.metrics().client_connections() == 1).await;
     let metrics = fixture.metrics();
     for line in [
         format!("ringhold_requests_total{{{fleet},code=\"2xx\"}} 10"),

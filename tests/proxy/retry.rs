@@ -142,3 +142,21 @@ async fn a_killed_replica_loses_no_get() {
     }
     assert_eq!(fixture.in_flight(), 0);
 }
+
+#[tokio::test]
+async fn repeats_end_with_the_budget() {
+    let (broken, spare, (dead, _guard)) = (breaking().await, Replica::named("spare").await, refusing());
+    let fixture =
+        Fixture::with(&[broken.address, spare.address, dead], |policy| policy.retries.budget_percent = 0).await;
+    // With one of three out, the broken one can't be ejected as well.
+    assert_eq!(get(fixture.port, "/", &[&fixture.to(2)]).await.status, 200);
+    assert!(fixture.is_ejected(2));
+    let mut client = Client::connect(fixture.port).await;
+    let key = fixture.to(0);
+    let before = fixture.metrics().contains("kind=\"repeated\"} 1");
+    for number in usize::from(before)..100 {
+        assert_eq!(client.get("/", &[&key]).await.status, 200, "repeat {number} is in the reserve");
+    }
+    assert_eq!(client.get("/", &[&key]).await.status, 502);
+    assert!(fixture.metrics().contains("kind=\"over_budget\"} 1"), "{}", fixture.metrics());
+}

@@ -229,3 +229,67 @@ async fn expect_continue_is_answered_when_the_body_is_wanted() {
     client.send("hi").await;
     assert_eq!(client.response("POST").await.unwrap().body, "hi");
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_a_response_ends_it() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&ended);
+    let replica = Replica::raw(move |mut stream| {
+        let counter = Arc::clone(&counter);
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+            while stream.write_all(b"4\r\nmore\r\n").await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+            counter.fetch_add(1, SeqCst);
+        }
+    })
+    .await;
+    let fixture = Fixture::start(&[replica.address]).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await.unwrap();
+    assert_eq!(client.chunk().await.unwrap().get(..4), Some("more"));
+    assert_eq!(fixture.in_flight(), 1);
+    drop(client);
+    eventually("the replica can't write any more", || ended.load(SeqCst) == 1).await;
+    eventually("the lease is back", || fixture.in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let mirror = Replica::mirror().await;
+    let fixture = Fixture::start(&[mirror.address]).await;
+    let mut client = Client::connect(fixture.port).await;
+    let requests: String = (0..5).map(|number| format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+    client.send(&requests).await;
+    for number in 0..5 {
+        let body = client.response("GET").await.unwrap().body;
+        assert!(body.starts_with(&format!("GET /{number}\n")), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn the_asterisk_target_is_forwarded() {
+    let mirror = Replica::mirror().await;
+    let fixture = Fixture::start(&[mirror.address]).await;
+    let mut client = Client::connect(fixture.port).await;
+    assert!(client.request("OPTIONS", "*", &[], "").await.body.starts_with("OPTIONS *\n"));
+}
+
+#[tokio::test]
+async fn a_stalled_response_breaks_after_the_idle_time() {
+    let replica = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart").await.unwrap();
+        read_head(&mut stream).await;
+    })
+    .await;
+    let short = std::time::Duration::from_millis(150);
+    let fixture = Fixture::with(&[replica.address], |policy| policy.timeouts.idle = short).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.response("GET").await, None);
+    eventually("the lease is back", || fixture.in_flight() == 0).await;
+}
