@@ -67,7 +67,7 @@ impl Upstream {
 
     /// Takes a lease, unless the replica has left the table or has `limit` requests already (0: no limit).
     ///
-    /// Counting comes before looking, and [`Upstream::close`] before the controller reads the count, all sequentially
+    /// Counting comes before looking, and closing before the controller reads the count, all sequentially
     /// consistent: so whoever reads a count of 0 after closing knows that no request will come any more.
     #[must_use]
     pub fn lease(self: &Arc<Self>, limit: u32, counts_for_fleet: bool) -> Option<Lease> {
