@@ -3,6 +3,7 @@
 //! An edited file is reconciled; a broken edit is reported and changes nothing that runs; a removed file drains and stops
 //! its fleet.
 
+mod announce;
 mod files;
 mod fleet;
 

@@ -14,10 +14,7 @@ fn condition<'a>(shown: &'a Value, kind: &str) -> &'a Value {
 fn what_is_not_yaml_is_refused_with_its_place() {
     let said = refused("spec: [\n  replicas: 3\n");
     assert!(said.starts_with("ringhold: web.yaml: not YAML: "), "{said}");
-    assert!(
-        said.contains("line 2") || said.contains("line 3") || said.contains(":2:") || said.contains(":3:"),
-        "{said}"
-    );
+    assert!(said.contains("line 1 column 7: unclosed bracket"), "{said}");
 }
 
 #[test]
