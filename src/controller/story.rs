@@ -1,15 +1,24 @@
 //! What happened to a fleet between two looks, in lines that people read.
 
+use std::collections::BTreeMap;
+
 use crate::model::{ConditionStatus, ConditionType, FleetStatus, Ordinal, ReplicaStatus};
 
-/// Tells what has changed from `before` to `after`; `moved` is the share of the key space that changed owner.
+/// Tells what has changed from `before` to `after`; `moved` is the share of the key space that changed owner, `shares`
+/// is what each member owns of it now.
 #[must_use]
-pub(super) fn tell(fleet: &str, before: &FleetStatus, after: &FleetStatus, moved: f64) -> Vec<String> {
+pub(super) fn tell(
+    fleet: &str,
+    before: &FleetStatus,
+    after: &FleetStatus,
+    moved: f64,
+    shares: &BTreeMap<Ordinal, f64>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     for replica in &after.members {
         let previous = before.members.iter().find(|previous| previous.name == replica.name);
         if previous.map(|previous| previous.state) != Some(replica.state) {
-            lines.extend(turn(fleet, before, replica));
+            lines.extend(turn(fleet, before, replica, shares.get(&replica.ordinal)));
         }
     }
     for gone in before.members.iter().filter(|gone| gone.state != "Dead") {
@@ -20,7 +29,7 @@ pub(super) fn tell(fleet: &str, before: &FleetStatus, after: &FleetStatus, moved
     let members = |status: &FleetStatus| status.ring.as_ref().map_or(0, |ring| ring.members);
     if members(before) != members(after) && before.ring.is_some() && after.ring.is_some() {
         let (old, new) = (members(before), members(after));
-        lines.push(format!("the ring went from {old} to {new} members; {:.1} % of the keys moved", moved * 100.0));
+        lines.push(format!("the ring went from {old} to {new} members; {:.1} % of the keys move", moved * 100.0));
     }
     lines.extend(degradation(before, after));
     if is_settled(after) && !is_settled(before) {
@@ -34,8 +43,9 @@ pub(super) fn tell(fleet: &str, before: &FleetStatus, after: &FleetStatus, moved
 }
 
 /// A replica's new state.
-fn turn(fleet: &str, before: &FleetStatus, replica: &ReplicaStatus) -> Option<String> {
+fn turn(fleet: &str, before: &FleetStatus, replica: &ReplicaStatus, share: Option<&f64>) -> Option<String> {
     let place = format!("{fleet}-{}", replica.ordinal);
+    let keys = share.map_or_else(|| "its keys".to_owned(), |share| format!("its keys ({:.1} %)", share * 100.0));
     let reason = replica.reason.as_deref().unwrap_or("unknown cause");
     match replica.state {
         "Starting" => Some(match last_at(before, replica.ordinal) {
@@ -49,8 +59,8 @@ fn turn(fleet: &str, before: &FleetStatus, replica: &ReplicaStatus) -> Option<St
             let address = replica.address.map(|address| format!(" on {address}")).unwrap_or_default();
             Some(format!("{place} is ready{address}"))
         }
-        "Unready" => Some(format!("{place} does not answer its health check; its keys go to the others meanwhile")),
-        "Dead" => Some(format!("{place} died ({reason}); its keys go to the others meanwhile")),
+        "Unready" => Some(format!("{place} does not answer its health check; {keys} go to the others meanwhile")),
+        "Dead" => Some(format!("{place} died ({reason}); {keys} go to the others meanwhile")),
         "Draining" => Some(format!("{place} ({}) gets no new requests and finishes those it has", replica.name)),
         _ => None,
     }
@@ -98,16 +108,17 @@ mod tests {
 
     #[test]
     fn a_death_and_its_replacement_are_told_in_order() {
+        let shares = BTreeMap::from([(Ordinal(0), 0.5), (Ordinal(1), 0.5)]);
         let healthy = mk_status(&[(0, 0, "Ready"), (1, 0, "Ready")]);
         let dead = mk_status(&[(0, 0, "Ready"), (1, 0, "Dead")]);
         let starting = mk_status(&[(0, 0, "Ready"), (1, 0, "Dead"), (1, 1, "Starting")]);
         let back = mk_status(&[(0, 0, "Ready"), (1, 1, "Ready")]);
-        assert_eq!(tell("web", &healthy, &healthy, 0.0), [""; 0]);
+        assert_eq!(tell("web", &healthy, &healthy, 0.0, &shares), [""; 0]);
         assert_eq!(
-            tell("web", &healthy, &dead, 0.0),
-            ["web-1 died (killed by signal 9); its keys go to the others meanwhile"]
+            tell("web", &healthy, &dead, 0.0, &shares),
+            ["web-1 died (killed by signal 9); its keys (50.0 %) go to the others meanwhile"]
         );
-        assert_eq!(tell("web", &dead, &starting, 0.0), ["web-1 is replaced: web-1-t-1 starts"]);
-        assert_eq!(tell("web", &starting, &back, 0.0), ["web-1 is ready"]);
+        assert_eq!(tell("web", &dead, &starting, 0.0, &shares), ["web-1 is replaced: web-1-t-1 starts"]);
+        assert_eq!(tell("web", &starting, &back, 0.0, &shares), ["web-1 is ready"]);
     }
 }

@@ -1,5 +1,6 @@
 //! One step of reconciliation: observe, plan, publish, apply. The same for every backend and driver.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use crate::backend::{Backend, BackendError};
 use crate::model::{Action, Condition, Desired, FleetStatus, NewReplica, Observed, Ordinal, Rejection};
 use crate::plan::{Plan, plan};
 use crate::ring::BuildError;
-use crate::routes::{Placement, Publisher};
+use crate::routes::{Placement, Publisher, Route};
 
 /// While a replica's share of keys grows, the table is published anew so often.
 const RAMP_STEP: Duration = Duration::from_secs(1);
@@ -47,6 +48,8 @@ pub struct Outcome {
     pub next_check: Option<Timestamp>,
     /// Share of the key space that changed owner, 0 to 1.
     pub moved: f64,
+    /// Share of the key space that each member of the ring owns, 0 to 1.
+    pub shares: BTreeMap<Ordinal, f64>,
     /// How many actions were taken.
     pub actions: usize,
 }
@@ -97,11 +100,18 @@ pub async fn tick<B: Backend>(
     }
     let placement = (standing.exposure == Exposure::Routed).then_some(&placement);
     let moved = publisher.publish(&desired.id, status.clone(), placement)?; // before any replica is stopped
-    status = publisher.table().fleet(&desired.id).map_or(status, |entry| entry.status.clone());
+    let table = publisher.table();
+    let published = table.fleet(&desired.id);
+    status = published.map_or(status, |entry| entry.status.clone());
+    let shares = published.and_then(|entry| entry.route.as_deref()).map(shares).unwrap_or_default();
 
     memory.forget_what_is_past(desired, &members);
     apply(backend, desired, &actions, memory, now).await?;
-    Ok(Outcome { status, next_check, moved, actions: actions.len() })
+    Ok(Outcome { status, next_check, moved, shares, actions: actions.len() })
+}
+
+fn shares(route: &Route) -> BTreeMap<Ordinal, f64> {
+    route.seats().iter().map(|seat| seat.ordinal).zip(route.shares.iter().copied()).collect()
 }
 
 async fn observe<B: Backend>(

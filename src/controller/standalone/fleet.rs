@@ -226,10 +226,10 @@ impl LocalFleet {
             if self.is_removed { (&desired.removed(), Exposure::Withdrawn) } else { (desired, Exposure::Routed) };
         let standing = Standing { accepted: self.accepted.clone(), exposure };
         match tick(backend, publisher, desired, &standing, &mut self.memory, Timestamp::now()).await {
-            Ok(Outcome { status, next_check, moved, actions }) => {
+            Ok(Outcome { status, next_check, moved, shares, actions }) => {
                 self.failed_ticks = 0;
                 self.next_check = if actions > 0 { Some(Timestamp::now()) } else { next_check };
-                for line in story::tell(&self.id.name, &self.told, &status, moved) {
+                for line in story::tell(&self.id.name, &self.told, &status, moved, &shares) {
                     say(&self.id, &line);
                 }
                 self.is_gone = self.is_removed && status.members.is_empty() && actions == 0;
