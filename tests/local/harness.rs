@@ -38,12 +38,12 @@ pub(crate) struct Manifest {
     /// Lines of YAML inside `spec`.
     pub(crate) spec: String,
     /// The container's command.
-    pub(crate) command: &'static str,
+    pub(crate) command: &'static [&'static str],
 }
 
 impl Manifest {
     pub(crate) fn new(port: u16) -> Self {
-        Self { name: "web", port, replicas: 3, version: 1, spec: String::new(), command: "ringhold-server" }
+        Self { name: "web", port, replicas: 3, version: 1, spec: String::new(), command: &["ringhold-server"] }
     }
 
     pub(crate) fn yaml(&self) -> String {
@@ -65,13 +65,9 @@ spec:
           command: {command}
           env: [{{name: VERSION, value: \"{version}\"}}]
 ",
-            command = command_words(command),
+            command = json!(command),
         )
     }
-}
-
-fn command_words(command: &str) -> String {
-    json!(command.split(' ').collect::<Vec<_>>()).to_string()
 }
 
 impl Ringhold {

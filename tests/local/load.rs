@@ -28,7 +28,16 @@ struct Shared {
 
 impl Load {
     /// Sends GETs with ever other keys over kept connections, each as soon as the last was answered.
-    pub(crate) fn start(port: u16) -> Self {
+    pub(crate) fn of_gets(port: u16) -> Self {
+        Self::start(port, "GET")
+    }
+
+    /// The same with POSTs, which nobody may send twice: only a replica that is left in peace loses none.
+    pub(crate) fn of_posts(port: u16) -> Self {
+        Self::start(port, "POST")
+    }
+
+    fn start(port: u16, method: &'static str) -> Self {
         let shared: Arc<Shared> = Arc::default();
         let mut tasks = JoinSet::new();
         for connection in 0..CONNECTIONS {
@@ -39,7 +48,7 @@ impl Load {
                 while !shared.stop.load(Ordering::Relaxed) {
                     number += CONNECTIONS;
                     let key = format!("key-{number}");
-                    match client.get("/slow?ms=2", &[("X-User-Id", &key)]).await {
+                    match client.send(method, "/slow?ms=2", &[("X-User-Id", &key)], "").await {
                         Ok((status, _)) if status == 200 => drop(shared.answered.fetch_add(1, Ordering::Relaxed)),
                         Ok((status, body)) => shared.failed(format!("{status}: {}", String::from_utf8_lossy(&body))),
                         Err(failure) => shared.failed(failure),

@@ -67,7 +67,7 @@ async fn a_second_ringhold_on_the_same_port_is_refused() {
 
 #[tokio::test]
 async fn a_command_that_does_not_exist_degrades_the_fleet_with_its_name() {
-    let manifest = Manifest { command: "no-such-program", ..Manifest::new(free_port()) };
+    let manifest = Manifest { command: &["no-such-program"], ..Manifest::new(free_port()) };
     let ringhold = Ringhold::start_without_waiting(&manifest);
     let is_degraded = |shown: &Value| condition(shown, "Degraded")["status"] == "True";
     let shown = ringhold.until("degraded", is_degraded).await;
@@ -85,7 +85,7 @@ async fn an_edit_to_a_command_that_does_not_exist_leaves_the_old_fleet_serving()
     let mut manifest = Manifest::new(free_port());
     let ringhold = Ringhold::start(&manifest).await;
     let before = ringhold.settled().await;
-    manifest.command = "no-such-program";
+    manifest.command = &["no-such-program"];
     ringhold.edit(&manifest);
     ringhold.until("degraded", |shown| condition(shown, "Degraded")["reason"] == "CommandNotFound").await;
     let after = ringhold.show("web").await.unwrap();

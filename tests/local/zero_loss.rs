@@ -7,11 +7,12 @@ use crate::harness::{Manifest, Ringhold, free_port};
 use crate::load::Load;
 
 const NOTHING: [&str; 0] = [];
+const RUDE: &[&str] = &["sh", "-c", "trap 'kill -9 $!' TERM; ringhold-server & wait $!"];
 
 #[tokio::test]
 async fn killing_a_replica_loses_no_request() {
     let ringhold = Ringhold::start(&Manifest::new(free_port())).await;
-    let load = Load::start(ringhold.port);
+    let load = Load::of_gets(ringhold.port);
     for ordinal in 0..3 {
         load.answers(300).await;
         let victim = ringhold.replica(ordinal).await;
@@ -27,11 +28,17 @@ async fn killing_a_replica_loses_no_request() {
     assert_eq!(load.stop().await, NOTHING, "{}", ringhold.story());
 }
 
+/// A fleet whose replicas drop everything at once when they are told to stop, so that nothing but the drain saves a
+/// request.
+fn rude(port: u16) -> Manifest {
+    Manifest { command: RUDE, ..Manifest::new(port) }
+}
+
 #[tokio::test]
-async fn scaling_up_and_down_loses_no_request() {
-    let mut manifest = Manifest::new(free_port());
+async fn scaling_up_and_down_loses_no_request_not_even_a_post() {
+    let mut manifest = rude(free_port());
     let ringhold = Ringhold::start(&manifest).await;
-    let load = Load::start(ringhold.port);
+    let load = Load::of_posts(ringhold.port);
     for (generation, replicas) in [(2, 6), (3, 2)] {
         load.answers(300).await;
         manifest.replicas = replicas;
@@ -44,12 +51,12 @@ async fn scaling_up_and_down_loses_no_request() {
 }
 
 #[tokio::test]
-async fn a_rollout_loses_no_request() {
+async fn a_rollout_loses_no_request_not_even_a_post() {
     for rollout in ["{maxSurge: 1, maxUnavailable: 0}", "{maxSurge: 0, maxUnavailable: 1}"] {
-        let mut manifest = Manifest::new(free_port());
+        let mut manifest = rude(free_port());
         manifest.spec = format!("rollout: {rollout}");
         let ringhold = Ringhold::start(&manifest).await;
-        let load = Load::start(ringhold.port);
+        let load = Load::of_posts(ringhold.port);
         for version in [2, 3] {
             load.answers(300).await;
             manifest.version = version;
