@@ -15,7 +15,7 @@ use ringhold::controller::standalone::{Say, Standalone, StandaloneConfig};
 use ringhold::proxy::{self, ProxyConfig};
 use ringhold::ring::KeyHasher;
 use ringhold::routes::{Bridge, bridge};
-use ringhold::shutdown::{Shutdown, signalled};
+use ringhold::shutdown::{Shutdown, Signals};
 use ringhold::telemetry::{self, Console};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -52,6 +52,7 @@ fn exec_replica(parent: u32, program: &OsString, args: &[OsString]) -> anyhow::R
 async fn local(args: LocalArgs) -> anyhow::Result<()> {
     telemetry::init(&args.process.log_level, args.process.log_format)?;
     let BackendKind::Process = args.backend;
+    let mut signals = Signals::new().context("can't listen to signals")?;
     let console = Console::stdout();
     let key_hasher = KeyHasher::new(&args.proxy.hash_secret.0);
     let Bridge { publisher, reader, listeners, listen_requests, requests, scale_requests } = bridge();
@@ -101,7 +102,7 @@ async fn local(args: LocalArgs) -> anyhow::Result<()> {
     // In order: from here we want nothing new; what runs finishes; the replicas go; then nobody can ask any more.
     is_first_round_done.wait_for(|done| *done).await.context("the controller ended by itself")?;
     readiness.send_replace(Readiness::Ready);
-    signalled().await?;
+    signals.next().await;
     readiness.send_replace(Readiness::Draining);
     console.say("ringhold", "stops: running requests finish first; Ctrl-C again stops at once");
     let stop = async {
@@ -116,10 +117,7 @@ async fn local(args: LocalArgs) -> anyhow::Result<()> {
     };
     tokio::select! {
         stopped = stop => stopped?,
-        again = signalled() => {
-            again?;
-            anyhow::bail!("stopped before everything had finished");
-        }
+        () = signals.next() => anyhow::bail!("stopped before everything had finished"),
     }
     admin.await.context("the admin server failed")??;
     console.say("ringhold", "stopped");

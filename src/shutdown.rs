@@ -2,21 +2,35 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Cancelled when Ringhold should stop: finish what runs, take nothing new.
 pub type Shutdown = CancellationToken;
 
-/// Returns at the next Ctrl-C (SIGINT) or SIGTERM.
-///
-/// # Errors
-/// The system lets nobody listen to signals.
-pub async fn signalled() -> io::Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C (SIGINT) and SIGTERM from now on; none is missed between two looks.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The system lets nobody listen to signals.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    /// Returns at the next signal that nobody has been told of.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
