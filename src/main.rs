@@ -86,6 +86,9 @@ async fn local(args: LocalArgs) -> anyhow::Result<()> {
         say,
     })
     .await?;
+    if driver.is_empty() {
+        console.say("ringhold", "no LoadBalancer is declared yet; waiting for a manifest");
+    }
     console.say("ringhold", format_args!("metrics and API on http://{admin_address}; Ctrl-C stops everything"));
 
     let mut registry = Registry::default();

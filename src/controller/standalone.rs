@@ -85,6 +85,12 @@ impl<B: Backend> Standalone<B> {
         if problems.is_empty() { Ok(driver) } else { Err(StartError::Refused(problems)) }
     }
 
+    /// Whether no LoadBalancer is declared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fleets.is_empty()
+    }
+
     /// Reconciles until the shutdown, then drains and stops every fleet. `ready` turns true after the first round.
     pub async fn run(mut self, shutdown: Shutdown, ready: watch::Sender<bool>) {
         let mut retry_refused = Instant::now() + RETRY_REFUSED;

@@ -21,6 +21,7 @@ pub(super) fn announce(before: Option<&Desired>, after: &Desired, resource: &Loa
         }
     }
     match before {
+        None if after.replicas == 1 => lines.push("wants 1 replica".to_owned()),
         None => lines.push(format!("wants {} replicas", after.replicas)),
         Some(before) => {
             if before.replicas != after.replicas {
