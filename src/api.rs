@@ -6,6 +6,8 @@
 
 mod routing;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

@@ -183,24 +183,21 @@ impl Backend for ProcessBackend {
 
     async fn drain(
         &self,
-        _: &FleetId,
+        fleet: &FleetId,
         name: &ReplicaName,
         uid: &ReplicaUid,
         since: Timestamp,
     ) -> Result<(), BackendError> {
-        self.shared.change(uid, |replica| {
-            if replica.name == *name {
-                replica.draining_since.get_or_insert(since);
-            }
-        });
+        if let Some(entry) = self.shared.state().find(fleet, name, uid) {
+            entry.replica.draining_since.get_or_insert(since);
+        }
+        self.shared.changed.notify_one();
         Ok(())
     }
 
-    async fn delete(&self, _: &FleetId, name: &ReplicaName, uid: &ReplicaUid) -> Result<(), BackendError> {
+    async fn delete(&self, fleet: &FleetId, name: &ReplicaName, uid: &ReplicaUid) -> Result<(), BackendError> {
         let mut state = self.shared.state();
-        let Some(entry) = state.replicas.get_mut(uid).filter(|entry| entry.replica.name == *name) else {
-            return Ok(());
-        };
+        let Some(entry) = state.find(fleet, name, uid) else { return Ok(()) };
         if matches!(entry.replica.state, ReplicaState::Dead { .. }) {
             state.replicas.remove(uid);
         } else {
@@ -250,6 +247,11 @@ impl Shared {
 }
 
 impl State {
+    /// The copy that is meant, if it is this fleet's and bears this name.
+    fn find(&mut self, fleet: &FleetId, name: &ReplicaName, uid: &ReplicaUid) -> Option<&mut Entry> {
+        self.replicas.get_mut(uid).filter(|entry| entry.fleet == *fleet && entry.replica.name == *name)
+    }
+
     /// The fleet's probe settings, which may change while its replicas run.
     fn health(&mut self, desired: &Desired) -> &watch::Sender<Health> {
         self.health.entry(desired.id.clone()).or_insert_with(|| watch::channel(desired.health.clone()).0)

@@ -1,6 +1,10 @@
 //! Reading manifests: YAML files with one LoadBalancer or several. Everything that is wrong is said with the file, the
 //! path of the field, its value and the rule; unknown fields are wrong, too, for a typo should not pass in silence.
 
+mod explain;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -78,8 +82,10 @@ pub fn read(file: &Path) -> Result<Vec<LoadBalancer>, ManifestError> {
 /// # Errors
 /// As for [`read`].
 pub fn parse(file: &Path, text: &str) -> Result<Vec<LoadBalancer>, ManifestError> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| ManifestError::NotYaml { file: file.to_owned(), message: error.to_string() })?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| ManifestError::NotYaml {
+        file: file.to_owned(),
+        message: explain::syntax(&error.to_string()),
+    })?;
     let documents: Vec<Value> = documents.into_iter().filter(|document| !document.is_null()).collect();
     let of = documents.len();
     let convert = |(index, document)| {
@@ -93,39 +99,27 @@ pub fn parse(file: &Path, text: &str) -> Result<Vec<LoadBalancer>, ManifestError
 }
 
 fn load_balancer(mut document: Value) -> Result<LoadBalancer, String> {
-    for (field, wanted) in
-        [("apiVersion", LoadBalancer::api_version(&()).into_owned()), ("kind", LoadBalancer::kind(&()).into_owned())]
-    {
-        let found =
-            document.get(field).map_or_else(|| "missing".to_owned(), |value| value.to_string().replace('"', ""));
-        if found != wanted {
-            return Err(format!("{field}: {found}: use {wanted}"));
-        }
-    }
-    if let Some(fields) = document.as_object_mut() {
-        // Checked above; the resource's type knows them without reading them.
-        fields.retain(|name, _| name != "apiVersion" && name != "kind");
-    }
-    let mut unknown: Vec<String> = Vec::new();
-    let mut note = |path: serde_ignored::Path<'_>| unknown.push(plain(&path.to_string()));
-    let deserializer = serde_ignored::Deserializer::new(document, &mut note);
-    let resource = serde_path_to_error::deserialize(deserializer);
-    let mut wrong: Vec<String> = Vec::new();
-    let resource: Option<LoadBalancer> = match resource {
-        Ok(resource) => Some(resource),
-        Err(error) => {
-            wrong.push(format!("{}: {}", plain(&error.path().to_string()), error.inner()));
-            None
-        }
+    let (api_version, kind) = (LoadBalancer::api_version(&()), LoadBalancer::kind(&()));
+    let Some(fields) = document.as_object_mut() else {
+        return Err(format!("no LoadBalancer: begin it with `apiVersion: {api_version}` and `kind: {kind}`"));
     };
-    let no_such = |path| format!("{path}: no such field; check its spelling and place, or remove it");
-    wrong.extend(unknown.into_iter().map(no_such));
+    // Checked here; the resource's type knows them without reading them.
+    for (field, wanted) in [("apiVersion", api_version), ("kind", kind)] {
+        match fields.remove(field) {
+            Some(Value::String(found)) if *found == *wanted => {}
+            found => {
+                let found = found.as_ref().map_or_else(|| "missing".to_owned(), explain::value);
+                return Err(format!("{field}: {found}: use {wanted}"));
+            }
+        }
+    }
+    let mut wrong: Vec<String> = Vec::new();
+    let mut note = |path: serde_ignored::Path<'_>| wrong.push(explain::unknown(&document, &path.to_string()));
+    let resource = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(&document, &mut note));
+    // Unknown fields first: a misspelt one is why another is missing.
+    let resource: Option<LoadBalancer> =
+        resource.map_err(|error| wrong.push(explain::mismatch(&document, &error))).ok();
     resource.filter(|_| wrong.is_empty()).ok_or_else(|| wrong.join("; "))
-}
-
-/// `serde_ignored` marks the inside of an `Option` with `?`, which people need not know.
-fn plain(path: &str) -> String {
-    path.split('.').filter(|segment| *segment != "?").collect::<Vec<_>>().join(".")
 }
 
 impl fmt::Display for Place {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Container as PodContainer;
+use k8s_openapi::api::core::v1::{Container as PodContainer, ContainerPort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 use siphasher::sip::SipHasher13;
@@ -44,28 +44,30 @@ pub(super) fn template(spec: &LoadBalancerSpec, check: &mut Checker) -> Option<T
 /// `spec.targetPort`, looked up by name or taken as a number; by default the first container's first port, else 8080.
 fn target_port(spec: &LoadBalancerSpec, containers: &[PodContainer], check: &mut Checker) -> u16 {
     const PATH: &str = "spec.targetPort";
-    let ports = || containers.iter().flat_map(|container| container.ports.iter().flatten());
+    let ports: Vec<(String, &ContainerPort)> = containers.iter().enumerate().flat_map(ports).collect();
+    let number = |(path, port): &(String, &ContainerPort), check: &mut Checker| {
+        check.number(path, port.container_port, 1, u16::MAX)
+    };
     match &spec.target_port {
-        None => ports().next().map_or(8080, |port| {
-            check.number("spec.template.spec.containers[0].ports[0].containerPort", port.container_port, 1, u16::MAX)
-        }),
+        None => ports.first().map_or(8080, |first| number(first, check)),
         Some(IntOrString::Int(number)) => check.number(PATH, *number, 1, u16::MAX),
         Some(IntOrString::String(name)) => {
-            let named = ports().find(|port| port.name.as_ref() == Some(name));
-            if let Some(port) = named {
-                check.number("spec.template.spec.containers[].ports[].containerPort", port.container_port, 1, u16::MAX)
-            } else {
-                let known: Vec<&str> = ports().filter_map(|port| port.name.as_deref()).collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                check.fail(
-                    PATH,
-                    name,
-                    &format!("no container port of the template has this name (named ports: {known})"),
-                );
-                1
+            if let Some(named) = ports.iter().find(|(_, port)| port.name.as_ref() == Some(name)) {
+                return number(named, check);
             }
+            let known: Vec<&str> = ports.iter().filter_map(|(_, port)| port.name.as_deref()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let rule = format!("no container port of the template has this name (named ports: {known})");
+            check.fail(PATH, name, &rule);
+            1
         }
     }
+}
+
+/// A container's ports, each with the path of its number.
+fn ports((place, container): (usize, &PodContainer)) -> impl Iterator<Item = (String, &ContainerPort)> {
+    let path = move |index| format!("spec.template.spec.containers[{place}].ports[{index}].containerPort");
+    container.ports.iter().flatten().enumerate().map(move |(index, port)| (path(index), port))
 }
 
 fn container(index: usize, pod: &PodContainer, port: u16, check: &mut Checker) -> Container {

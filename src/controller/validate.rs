@@ -1,6 +1,9 @@
 //! From a spec to [`Desired`]. Parsed once, here: whatever passes is whole, and whatever does not is named with its
 //! path, its value and the rule.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,7 +12,10 @@ use std::time::Duration;
 use http::HeaderName;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::api::{HashKeySource, HealthSpec, LoadBalancer, LoadBalancerSpec, RingAlgorithm, RingSection, RolloutSpec};
+use crate::api::{
+    HashKeySource, HealthSpec, LimitsSpec, LoadBalancer, LoadBalancerSpec, RetriesSpec, RingAlgorithm, RingSection,
+    RolloutSpec,
+};
 use crate::controller::template;
 use crate::model::{
     CookieKey, Desired, FleetId, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts,
@@ -46,28 +52,16 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let spec = &resource.spec;
     let id = identity(resource, &mut check);
     let replicas = check.number("spec.replicas", spec.replicas, 0, u16::MAX);
-    let route = RoutePolicy {
-        listener: listener(spec, &mut check),
-        hash_key: hash_key(&spec.hash_key, &mut check),
-        ring: ring(&spec.ring, &mut check),
-        bounded_load: bounded_load(spec, &mut check),
-        timeouts: timeouts(spec, &mut check),
-        retries: Retries {
-            attempts: check.number("spec.retries.attempts", spec.retries.attempts, 0, 10),
-            budget_percent: check.number("spec.retries.budgetPercent", spec.retries.budget_percent, 0, 100),
-        },
-        limits: Limits {
-            max_concurrent_per_replica: check.number(
-                "spec.limits.maxConcurrentPerReplica",
-                spec.limits.max_concurrent_per_replica,
-                0,
-                i32::MAX as u32,
-            ),
-            max_body_bytes: check.number("spec.limits.maxBodyBytes", spec.limits.max_body_bytes, 0, i64::MAX as u64),
-        },
-    };
+    let listener = listener(spec, &mut check);
+    let hash_key = hash_key(&spec.hash_key, &mut check);
+    let ring = ring(&spec.ring, &mut check);
+    let bounded_load = bounded_load(spec, &mut check);
     let rollout = rollout(&spec.rollout, replicas, &mut check);
     let health = health(&spec.health, &mut check);
+    let timeouts = timeouts(spec, &mut check);
+    let retries = retries(&spec.retries, &mut check);
+    let limits = limits(&spec.limits, &mut check);
+    let route = RoutePolicy { listener, hash_key, ring, bounded_load, timeouts, retries, limits };
     let template = template::template(spec, &mut check);
     let generation = resource.metadata.generation.unwrap_or(1);
     match template {
@@ -222,6 +216,21 @@ fn timeouts(spec: &LoadBalancerSpec, check: &mut Checker) -> Timeouts {
     }
 }
 
+fn retries(spec: &RetriesSpec, check: &mut Checker) -> Retries {
+    Retries {
+        attempts: check.number("spec.retries.attempts", spec.attempts, 0, 10),
+        budget_percent: check.number("spec.retries.budgetPercent", spec.budget_percent, 0, 100),
+    }
+}
+
+fn limits(spec: &LimitsSpec, check: &mut Checker) -> Limits {
+    const CONCURRENT: &str = "spec.limits.maxConcurrentPerReplica";
+    Limits {
+        max_concurrent_per_replica: check.number(CONCURRENT, spec.max_concurrent_per_replica, 0, i32::MAX as u32),
+        max_body_bytes: check.number("spec.limits.maxBodyBytes", spec.max_body_bytes, 0, i64::MAX as u64),
+    }
+}
+
 fn rollout(spec: &RolloutSpec, replicas: u16, check: &mut Checker) -> Rollout {
     let surge = share("spec.rollout.maxSurge", &spec.max_surge, replicas, Rounding::Up, check);
     let mut unavailable = share("spec.rollout.maxUnavailable", &spec.max_unavailable, replicas, Rounding::Down, check);
@@ -251,8 +260,9 @@ fn share(path: &str, value: &IntOrString, replicas: u16, rounding: Rounding, che
     match value {
         IntOrString::Int(count) => check.number(path, *count, 0, u16::MAX),
         IntOrString::String(text) => {
-            let percent = text.strip_suffix('%').and_then(|digits| digits.parse::<u32>().ok());
-            let Some(percent) = percent.filter(|percent| *percent <= 100) else {
+            let percent = text.strip_suffix('%').filter(|digits| !digits.starts_with('+'));
+            let percent = percent.and_then(|digits| digits.parse::<u32>().ok()).filter(|percent| *percent <= 100);
+            let Some(percent) = percent else {
                 check.fail(path, text, "use a count such as 1, or a percentage from 0% to 100%");
                 return 0;
             };

@@ -11,7 +11,6 @@ use crate::model::{
     NewReplica, Observed, Ordinal, Rejection, Replica, ReplicaName, ReplicaState, ReplicaUid, Retries, Rollout,
     RoutePolicy, Template, TemplateHash, Timeouts, Traffic,
 };
-use crate::ring::RingSpec;
 
 const T0: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -48,7 +47,7 @@ fn desired(replicas: u16) -> Desired {
         route: Arc::new(RoutePolicy {
             listener: Listener { port: 5000, hostnames: Vec::new() },
             hash_key: Vec::new(),
-            ring: RingSpec::default(),
+            ring: Default::default(),
             bounded_load: None,
             timeouts: Timeouts { connect: second, response_header: second, idle: second },
             retries: Retries { attempts: 2, budget_percent: 20 },
