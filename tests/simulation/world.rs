@@ -20,6 +20,7 @@ kind: LoadBalancer
 metadata: {name: web}
 spec:
   replicas: 3
+  ring: {slots: 256}
   template: {spec: {containers: [{name: server, command: [server]}]}}
 ";
 
