@@ -4,7 +4,7 @@ RELEASE := target/release
 SAMPLE  ?= deploy/samples/web.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test verify fmt docs clean need-cargo
+.PHONY: help up build test verify fmt docs clean .need-rust
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,28 +12,28 @@ help: ## List the targets
 up: build ## Build, start three replicas and serve them on http://localhost:5000 (SAMPLE=FILE for another manifest)
 	@PATH="$(CURDIR)/$(RELEASE):$$PATH" $(RELEASE)/ringhold local --file $(SAMPLE)
 
-build: need-cargo ## Build Ringhold and the sample replica
+build: .need-rust ## Build Ringhold and the sample replica
 	@$(CARGO) build --locked --release --workspace
 
-test: need-cargo ## Run all tests
+test: .need-rust ## Run all tests
 	@$(CARGO) build --locked --workspace
 	@$(CARGO) test --locked --workspace
 
-verify: need-cargo ## Check format, lints, documentation and generated parts
+verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked --test docs --test tidy
 
-fmt: need-cargo ## Format the code
+fmt: .need-rust ## Format the code
 	@$(CARGO) fmt --all
 
-docs: need-cargo ## Write the generated parts of the documents anew
+docs: .need-rust ## Write the generated parts of the documents anew
 	@UPDATE_DOCS=1 $(CARGO) test --locked --test docs
 
-clean: need-cargo ## Remove everything that was built
+clean: .need-rust ## Remove everything that was built
 	@$(CARGO) clean
 
-need-cargo:
+.need-rust:
 	@command -v $(CARGO) >/dev/null || { echo "make: Rust is missing: install it with rustup (https://rustup.rs) and try again" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "make: a C compiler is missing: install one (Debian: apt-get install gcc) and try again" >&2; exit 1; }

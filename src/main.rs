@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use prometheus_client::registry::Registry;
 use ringhold::admin::{self, AdminState, Readiness, RouteMetrics};
@@ -19,6 +20,9 @@ use ringhold::shutdown::{Shutdown, Signals};
 use ringhold::telemetry::{self, Console};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+/// The admin server's clients have so long to finish once everything else has stopped.
+const LAST_QUESTIONS: Duration = Duration::from_secs(1);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -67,16 +71,16 @@ async fn local(args: LocalArgs) -> anyhow::Result<()> {
     proxy_config.workers = args.proxy.workers.unwrap_or(proxy_config.workers);
     let proxy = proxy::start(proxy_config, reader.clone(), listen_requests).context("can't start the proxy")?;
 
-    let show_output = args.show_output;
+    let (show_output, relay, story) = (args.show_output, console.clone(), console.clone());
     let backend = ProcessBackend::new(ProcessConfig {
         ringhold: std::env::current_exe().context("can't find the path of this program")?,
         show: Arc::new(move |replica, line| {
             if show_output {
-                console.relay(replica, line);
+                relay.relay(replica, line);
             }
         }),
     });
-    let say: Say = Arc::new(move |fleet, line| console.say(fleet, line));
+    let say: Say = Arc::new(move |about, line| story.say(about, line));
     let driver = Standalone::start(StandaloneConfig {
         files: args.files,
         backend: Arc::new(backend),
@@ -98,15 +102,26 @@ async fn local(args: LocalArgs) -> anyhow::Result<()> {
     let state =
         AdminState { reader, requests, hasher: key_hasher, registry: Arc::new(registry), readiness: readiness_seen };
     let (stop_driver, stop_admin) = (Shutdown::new(), Shutdown::new());
-    let admin = tokio::spawn(admin::serve(admin_listener, state, stop_admin.clone()));
+    let draining = Shutdown::new();
+    let is_draining = draining.clone();
+    let mut admin = tokio::spawn(admin::serve(admin_listener, state, stop_admin.clone()));
     let (first_round, mut is_first_round_done) = watch::channel(false);
-    let driver = tokio::spawn(driver.run(stop_driver.clone(), first_round));
+    let mut driver = tokio::spawn(driver.run(stop_driver.clone(), first_round));
+    tokio::spawn(async move {
+        if is_first_round_done.wait_for(|done| *done).await.is_ok() {
+            readiness.send_replace(Readiness::Ready);
+        }
+        is_draining.cancelled().await;
+        readiness.send_replace(Readiness::Draining);
+    });
+    tokio::select! {
+        () = signals.next() => {}
+        ended = &mut driver => bail!("the controller ended by itself: {ended:?}"),
+        ended = &mut admin => bail!("the admin server ended by itself: {ended:?}"),
+    }
 
     // In order: from here we want nothing new; what runs finishes; the replicas go; then nobody can ask any more.
-    is_first_round_done.wait_for(|done| *done).await.context("the controller ended by itself")?;
-    readiness.send_replace(Readiness::Ready);
-    signals.next().await;
-    readiness.send_replace(Readiness::Draining);
+    draining.cancel();
     console.say("ringhold", "stops: running requests finish first; Ctrl-C again stops at once");
     let stop = async {
         let cut = proxy.shutdown(args.proxy.shutdown_seconds).await;
@@ -114,15 +129,19 @@ async fn local(args: LocalArgs) -> anyhow::Result<()> {
             console.say("ringhold", format_args!("cut {cut} connections that did not finish in time"));
         }
         stop_driver.cancel();
-        let stopped = driver.await.context("the controller failed");
+        driver.await.context("the controller failed")?;
         stop_admin.cancel();
-        stopped
+        // Who has not finished asking by now does not matter.
+        drop(tokio::time::timeout(LAST_QUESTIONS, admin).await);
+        Ok(())
     };
-    tokio::select! {
-        stopped = stop => stopped?,
-        () = signals.next() => anyhow::bail!("stopped before everything had finished"),
+    let outcome = tokio::select! {
+        outcome = stop => outcome,
+        () = signals.next() => Err(anyhow!("stopped before everything had finished")),
+    };
+    if outcome.is_ok() {
+        console.say("ringhold", "stopped");
     }
-    admin.await.context("the admin server failed")??;
-    console.say("ringhold", "stopped");
-    Ok(())
+    console.finish();
+    outcome
 }

@@ -115,6 +115,17 @@ impl RingSpec {
     }
 }
 
+impl RingSpec {
+    /// The most members of weight 1 that such a ring seats.
+    #[must_use]
+    pub fn max_members(&self) -> u32 {
+        match self {
+            Self::Rendezvous { .. } => u32::from(u16::MAX),
+            Self::Polynomial => polynomial::MAX_MEMBERS,
+        }
+    }
+}
+
 impl Default for RingSpec {
     fn default() -> Self {
         Self::Rendezvous { slots: 65_536 }

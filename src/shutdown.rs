@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 /// Cancelled when Ringhold should stop: finish what runs, take nothing new.
 pub type Shutdown = CancellationToken;
 
-/// Ctrl-C (SIGINT) and SIGTERM from now on; none is missed between two looks.
+/// Ctrl-C (SIGINT), SIGTERM and a closed terminal (SIGHUP) from now on; none is missed between two looks.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 // === impl Signals ===
@@ -23,7 +24,11 @@ impl Signals {
     /// # Errors
     /// The system lets nobody listen to signals.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Returns at the next signal that nobody has been told of.
@@ -31,6 +36,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }

@@ -2,6 +2,11 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -21,10 +26,25 @@ pub struct BadFilter {
     value: String,
 }
 
+/// Lines wait for whoever reads them: a terminal that is held (Ctrl-S) or a pager must not hold Ringhold, so a thread of
+/// its own writes them, and when so many wait further ones are dropped and counted.
+const WAITING_LINES: usize = 4096;
+/// At the end, waiting lines are written for so long at most.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Lines for people, each under the name that it is about. Copies write to the same place.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Console {
     colours: bool,
+    lines: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(String),
+    /// Everything before this has been written.
+    Mark(SyncSender<()>),
 }
 
 /// Sends the log to standard error.
@@ -54,29 +74,57 @@ impl Console {
     #[must_use]
     pub fn stdout() -> Self {
         let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { colours }
+        let (lines, waiting) = sync_channel(WAITING_LINES);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&dropped);
+        thread::spawn(move || write_all(&waiting, &count));
+        Self { colours, lines, dropped }
     }
 
     /// A line of the story.
-    pub fn say(self, about: impl fmt::Display, line: impl fmt::Display) {
+    pub fn say(&self, about: impl fmt::Display, line: impl fmt::Display) {
         if self.colours {
-            Self::write(format_args!("\x1b[1;36m{about}\x1b[0m  {line}\n"));
+            self.write(format!("\x1b[1;36m{about}\x1b[0m  {line}\n"));
         } else {
-            Self::write(format_args!("{about}  {line}\n"));
+            self.write(format!("{about}  {line}\n"));
         }
     }
 
     /// A line that a replica wrote.
-    pub fn relay(self, replica: impl fmt::Display, line: impl fmt::Display) {
+    pub fn relay(&self, replica: impl fmt::Display, line: impl fmt::Display) {
         if self.colours {
-            Self::write(format_args!("\x1b[2m[{replica}] {line}\x1b[0m\n"));
+            self.write(format!("\x1b[2m[{replica}] {line}\x1b[0m\n"));
         } else {
-            Self::write(format_args!("[{replica}] {line}\n"));
+            self.write(format!("[{replica}] {line}\n"));
         }
     }
 
-    /// Whole lines only, so that lines of several threads do not mix. Nobody reads it any more: then nobody misses it.
-    fn write(line: fmt::Arguments<'_>) {
-        let _ = io::stdout().lock().write_all(line.to_string().as_bytes());
+    /// Returns once what has been said so far is written, or nobody has taken it for a second.
+    pub fn finish(&self) {
+        let (written, is_written) = sync_channel(1);
+        if self.lines.try_send(Message::Mark(written)).is_ok() {
+            let _ = is_written.recv_timeout(LAST_WORDS);
+        }
+    }
+
+    fn write(&self, line: String) {
+        if self.lines.try_send(Message::Line(line)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whole lines only, so that lines of several threads do not mix. Where nobody reads them any more, nobody misses them.
+fn write_all(waiting: &Receiver<Message>, dropped: &AtomicU64) {
+    let mut stdout = io::stdout().lock();
+    for message in waiting {
+        let missing = dropped.swap(0, Ordering::Relaxed);
+        if missing > 0 {
+            let _ = writeln!(stdout, "ringhold  {missing} lines were dropped, for nobody read them in time");
+        }
+        match message {
+            Message::Line(line) => drop(stdout.write_all(line.as_bytes())),
+            Message::Mark(written) => drop(written.send(())),
+        }
     }
 }

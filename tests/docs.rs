@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kube::CustomResourceExt;
 use ringhold::api::LoadBalancer;
 use ringhold::controller::{manifest, validate};
 use ringhold::model::Desired;
@@ -56,6 +57,30 @@ fn the_readmes_whole_resource_shows_every_default() {
         "{{apiVersion: ringhold.dev/v1alpha1, kind: LoadBalancer, metadata: {{name: web}}, spec: {{template: {container}}}}}"
     );
     assert_eq!(desired(whole), desired(parse(&least)));
+}
+
+#[test]
+fn the_readmes_whole_resource_names_every_field() {
+    let readme = readme();
+    let whole = between(&readme, "<!-- every field with its default -->\n```yaml\n", "```");
+    let definition = serde_json::to_value(LoadBalancer::crd()).unwrap();
+    let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let mut missing = Vec::new();
+    fields(spec, &mut |name| {
+        if !whole.contains(&format!("{name}:")) {
+            missing.push(name.to_owned());
+        }
+    });
+    assert!(missing.is_empty(), "the README's whole resource lacks {missing:?}");
+}
+
+/// Calls back with the name of every field of a schema.
+fn fields(schema: &serde_json::Value, found: &mut impl FnMut(&str)) {
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        found(name);
+        fields(inner, found);
+        fields(&inner["items"], found);
+    }
 }
 
 #[test]

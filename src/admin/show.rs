@@ -148,7 +148,7 @@ impl Replica {
     fn new(status: ReplicaStatus, route: Option<&Route>) -> Self {
         let seats = route.map(Route::seats).unwrap_or_default();
         let upstream = seats.iter().filter_map(|seat| seat.upstream.as_ref()).find(|up| up.name == status.name);
-        let in_flight = upstream.map(|upstream| upstream.in_flight());
+        let in_flight = upstream.map(|upstream| upstream.in_flight()).or(status.finishing);
         Self { status, in_flight }
     }
 }

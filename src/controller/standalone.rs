@@ -4,10 +4,12 @@
 //! its fleet.
 
 mod announce;
+mod declared;
 mod files;
 mod fleet;
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +20,9 @@ use tokio::time::Instant;
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
 use crate::controller::manifest::ManifestError;
-use crate::model::FleetId;
 use crate::routes::{Listeners, Publisher, ScaleError, ScaleRequest};
 use crate::shutdown::Shutdown;
+use declared::Claim;
 use files::{Files, Loaded};
 use fleet::LocalFleet;
 
@@ -31,8 +33,8 @@ const RETRY_REFUSED: Duration = Duration::from_secs(5);
 /// A plan that wants to be looked at again at once gets at least this pause.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 
-/// Tells people a line about a LoadBalancer.
-pub type Say = Arc<dyn Fn(&FleetId, &str) + Send + Sync>;
+/// Tells people a line about a LoadBalancer, or about Ringhold itself.
+pub type Say = Arc<dyn Fn(&dyn fmt::Display, &str) + Send + Sync>;
 
 /// What the driver works with.
 pub struct StandaloneConfig<B> {
@@ -55,6 +57,8 @@ pub struct Standalone<B> {
     config: StandaloneConfig<B>,
     files: Files,
     fleets: Vec<LocalFleet>,
+    /// Problems of the last reading, told once.
+    problems: Vec<ManifestError>,
 }
 
 /// Why the driver did not start. Nothing runs then.
@@ -78,10 +82,10 @@ impl<B: Backend> Standalone<B> {
     /// other waits with its condition.
     pub async fn start(config: StandaloneConfig<B>) -> Result<Self, StartError> {
         let files = Files::watch(&config.files)?;
-        let mut driver = Self { config, files, fleets: Vec::new() };
+        let mut driver = Self { config, files, fleets: Vec::new(), problems: Vec::new() };
         let problems = driver.reload().await;
         let refused = driver.fleets.iter().filter(|fleet| fleet.is_fatal_at_start()).map(|fleet| fleet.refusal());
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).chain(refused).collect();
+        let problems: Vec<String> = problems.iter().map(|(_, problem)| problem.to_string()).chain(refused).collect();
         if problems.is_empty() { Ok(driver) } else { Err(StartError::Refused(problems)) }
     }
 
@@ -100,8 +104,8 @@ impl<B: Backend> Standalone<B> {
             let next = self.next_check().min(retry_refused);
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = self.files.changed() => drop(self.reload().await),
-                Some(request) = self.config.scale_requests.recv() => self.scale(request).await,
+                () = self.files.changed() => self.reload_and_report().await,
+                Some(request) = self.config.scale_requests.recv() => self.scale(request),
                 () = self.config.backend.changed() => {}
                 () = self.config.publisher.woken() => {}
                 () = tokio::time::sleep_until(next) => {}
@@ -115,11 +119,8 @@ impl<B: Backend> Standalone<B> {
     }
 
     /// Reads all files again. What they declare is accepted or refused; what they no longer declare is removed.
-    async fn reload(&mut self) -> Vec<ManifestError> {
+    async fn reload(&mut self) -> Vec<(PathBuf, ManifestError)> {
         let Loaded { declared, problems, unreadable } = self.files.load();
-        for (file, problem) in &problems {
-            self.report(file, problem);
-        }
         for fleet in &mut self.fleets {
             let still_there = declared.iter().any(|(_, resource)| fleet.is_declared_by(resource));
             if !still_there && !unreadable.contains(&fleet.file) && fleet.remove() {
@@ -130,17 +131,26 @@ impl<B: Backend> Standalone<B> {
             self.declare(file, resource);
         }
         self.accept_all().await;
-        problems.into_iter().map(|(_, problem)| problem).collect()
+        problems
+    }
+
+    /// Reads all files again while fleets run, and tells what can't be used.
+    async fn reload_and_report(&mut self) {
+        let problems = self.reload().await;
+        for (file, problem) in problems.iter().filter(|(_, problem)| !self.problems.contains(problem)) {
+            self.report(file, problem);
+        }
+        self.problems = problems.into_iter().map(|(_, problem)| problem).collect();
     }
 
     /// Tells of a broken file, in the name of every LoadBalancer that came from it.
-    fn report(&self, file: &PathBuf, problem: &ManifestError) {
-        let running: Vec<_> = self.fleets.iter().filter(|fleet| fleet.file == *file).collect();
-        for fleet in &running {
-            (self.config.say)(&fleet.id, &format!("the edit is not taken, what runs stays as it is: {problem}"));
+    fn report(&self, file: &Path, problem: &ManifestError) {
+        let mut running = self.fleets.iter().filter(|fleet| fleet.file == *file).peekable();
+        if running.peek().is_none() {
+            (self.config.say)(&"ringhold", &format!("not taken: {problem}"));
         }
-        if running.is_empty() && !self.fleets.is_empty() {
-            tracing::warn!(%problem, "a manifest can't be used");
+        for fleet in running {
+            (self.config.say)(&fleet.id, &format!("the edit is not taken, what runs stays as it is: {problem}"));
         }
     }
 
@@ -151,29 +161,35 @@ impl<B: Backend> Standalone<B> {
         }
     }
 
-    /// Decides on every declaration that is new, changed or was refused before.
+    /// Decides on every declaration that is new, changed or was refused before, until no decision makes room for another.
     async fn accept_all(&mut self) {
-        for index in 0..self.fleets.len() {
-            let Some(declared) = self.fleets[index].waiting() else { continue };
-            let others = self.fleets.iter().enumerate().filter(|(other, _)| *other != index);
-            let claims: Vec<_> = others.filter_map(|(_, other)| other.claim()).collect();
-            let verdict = declared.check(&*self.config.backend, &claims, &self.config.listeners).await;
-            self.fleets[index].decide(&declared, verdict, &self.config.say);
+        let mut goes_on = true;
+        while std::mem::take(&mut goes_on) {
+            for index in 0..self.fleets.len() {
+                let Some(declared) = self.fleets[index].waiting() else { continue };
+                let claims = self.claims_before(index);
+                let verdict = declared.check(&*self.config.backend, &claims, &self.config.listeners).await;
+                goes_on |= verdict.is_ok();
+                self.fleets[index].decide(declared, verdict, &self.config.say);
+            }
         }
     }
 
-    async fn scale(&mut self, request: ScaleRequest) {
+    /// What others hold, and what those declared earlier ask for.
+    fn claims_before(&self, index: usize) -> Vec<Claim> {
+        let others = self.fleets.iter().enumerate().filter(|(other, _)| *other != index);
+        let claims = others.filter_map(|(other, fleet)| Some((other, fleet.claim()?)));
+        claims.filter(|(other, claim)| claim.is_held || *other < index).map(|(_, claim)| claim).collect()
+    }
+
+    fn scale(&mut self, request: ScaleRequest) {
         let ScaleRequest { id, replicas, reply } = request;
         let answer = match self.fleets.iter_mut().find(|fleet| fleet.id == id && !fleet.is_removed()) {
             None => Err(ScaleError::NotFound(id)),
-            Some(fleet) => fleet.scale(replicas),
+            Some(fleet) => fleet.scale(replicas, &self.config.say),
         };
-        let accepted = answer.is_ok();
         if reply.send(answer).is_err() {
             tracing::debug!("whoever asked for another size did not wait for the answer");
-        }
-        if accepted {
-            self.accept_all().await;
         }
     }
 

@@ -19,6 +19,10 @@ pub(super) fn tell(
         let previous = before.members.iter().find(|previous| previous.name == replica.name);
         if previous.map(|previous| previous.state) != Some(replica.state) {
             lines.extend(turn(fleet, before, replica, shares.get(&replica.ordinal)));
+        } else if let Some(reason) = &replica.reason
+            && previous.is_some_and(|previous| previous.reason.is_none())
+        {
+            lines.push(format!("{fleet}-{} is not ready yet: {reason}", replica.ordinal));
         }
     }
     for gone in before.members.iter().filter(|gone| gone.state != "Dead") {
@@ -102,6 +106,7 @@ mod tests {
             state,
             reason: (*state == "Dead").then(|| "killed by signal 9".to_owned()),
             address: None,
+            finishing: None,
         });
         FleetStatus { members: members.collect(), ..FleetStatus::default() }
     }

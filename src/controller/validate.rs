@@ -55,6 +55,11 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let listener = listener(spec, &mut check);
     let hash_key = hash_key(&spec.hash_key, &mut check);
     let ring = ring(&spec.ring, &mut check);
+    if u32::from(replicas) > ring.max_members() {
+        let (algorithm, most) = (ring.algorithm(), ring.max_members());
+        let rule = format!("a {algorithm} ring seats at most {most} replicas; use Rendezvous in spec.ring.algorithm");
+        check.fail("spec.replicas", &replicas.to_string(), &rule);
+    }
     let bounded_load = bounded_load(spec, &mut check);
     let rollout = rollout(&spec.rollout, replicas, &mut check);
     let health = health(&spec.health, &mut check);
@@ -81,7 +86,7 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
 fn identity(resource: &LoadBalancer, check: &mut Checker) -> FleetId {
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     if !is_dns_label(name) {
-        check.fail("metadata.name", name, "use 1 to 40 of a-z, 0-9 and -, beginning with a letter, not ending with -");
+        check.fail("metadata.name", name, "use 1 to 36 of a-z, 0-9 and -, beginning with a letter, not ending with -");
     }
     let namespace = resource.metadata.namespace.as_deref().unwrap_or(FleetId::DEFAULT_NAMESPACE);
     FleetId::new(namespace, name)
@@ -89,7 +94,7 @@ fn identity(resource: &LoadBalancer, check: &mut Checker) -> FleetId {
 
 /// A name from which replica names can be made: with ordinal, hash and incarnation it stays within 63 characters.
 fn is_dns_label(name: &str) -> bool {
-    (1..=40).contains(&name.len())
+    (1..=36).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && !name.ends_with('-')

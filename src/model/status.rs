@@ -62,6 +62,9 @@ pub struct ReplicaStatus {
     pub reason: Option<String>,
     /// Where it takes requests.
     pub address: Option<SocketAddr>,
+    /// Requests that it still had when it was last looked at, if it is on its way out.
+    #[serde(skip)]
+    pub finishing: Option<usize>,
 }
 
 /// One statement about a fleet, in the form of `metav1.Condition`.

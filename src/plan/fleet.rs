@@ -107,6 +107,13 @@ impl<'a> Place<'a> {
         self.live().any(|replica| replica.remove_first)
     }
 
+    /// The last replica here, if it is on its way out without having been ready.
+    pub(super) fn given_up(&self) -> Option<&'a Replica> {
+        let last = self.replicas.last().copied()?;
+        let is_unready = matches!(last.state, ReplicaState::Starting | ReplicaState::Unready { .. });
+        (last.draining_since.is_some() && is_unready).then_some(last)
+    }
+
     /// The last replica here, if it died by itself.
     pub(super) fn last_death(&self) -> Option<Death<'a>> {
         let replica = self.replicas.iter().copied().rfind(|replica| replica.draining_since.is_none())?;

@@ -20,9 +20,9 @@ pub(super) fn choose(fleet: &Fleet<'_>) -> Vec<Ordinal> {
     let mut members: BTreeSet<Ordinal> = occupied.iter().map(|place| place.ordinal).collect();
     let mut left = fleet.places.keys().copied().collect::<Vec<_>>();
     left.sort_by_key(|ordinal| Reverse(*ordinal));
+    let mut lowest = (0..=u16::MAX).map(Ordinal);
     while members.len() < wanted {
-        let next = left.pop().or_else(|| (0..=u16::MAX).map(Ordinal).find(|ordinal| !members.contains(ordinal)));
-        let Some(next) = next else { break };
+        let Some(next) = left.pop().or_else(|| lowest.next()) else { break };
         members.insert(next);
     }
     members.into_iter().collect()

@@ -36,7 +36,8 @@ pub(super) enum NextTry {
 pub(super) fn next_try(fleet: &Fleet<'_>, place: Option<&Place<'_>>) -> NextTry {
     let Some(place) = place else { return NextTry::Now { failures: 0 } };
     let death = place.last_death().filter(|death| fleet.is_updated(death.replica));
-    let failures = death.as_ref().map_or(0, failures_in_a_row);
+    let given_up = place.given_up().filter(|replica| fleet.is_updated(replica));
+    let failures = death.as_ref().map(failures_in_a_row).max(given_up.map(|replica| replica.failures + 1)).unwrap_or(0);
     let after_death = death.map(|death| death.since + backoff(failures));
     let after_rejection = place.rejection.map(|rejection| rejection.at + backoff(rejection.count + 1));
     match after_death.max(after_rejection) {
@@ -64,21 +65,19 @@ pub(super) fn fill(fleet: &Fleet<'_>, members: &[Ordinal], steps: &mut Steps) {
     }
 }
 
-/// Drains a replica that has been unready for too long, one at a time: when all are unready the cause is elsewhere.
+/// Drains a replica that has been unready for too long, one at a time: when all are unready the cause is elsewhere. One
+/// that never turned ready gets ever more time, as one that dies waits ever longer for its next try.
 pub(super) fn unhealthy(fleet: &Fleet<'_>, members: &[Ordinal], steps: &mut Steps) {
     let mut overdue = None;
     let mut replacement_under_way = false;
     for place in fleet.members(members) {
-        if place.live().next().is_none() {
-            replacement_under_way = true;
-        }
         for replica in place.live() {
             let Some((since, patience)) = patience(fleet, replica) else { continue };
             if elapsed(since, fleet.now) >= patience {
                 overdue.get_or_insert(replica);
             } else {
                 steps.check_at(since + patience);
-                replacement_under_way |= replica.state == ReplicaState::Starting;
+                replacement_under_way |= replica.state == ReplicaState::Starting && replica.failures > 0;
             }
         }
     }
@@ -90,7 +89,10 @@ pub(super) fn unhealthy(fleet: &Fleet<'_>, members: &[Ordinal], steps: &mut Step
 /// Since when a replica is not ready, and how long that may last.
 fn patience(fleet: &Fleet<'_>, replica: &Replica) -> Option<(Timestamp, Duration)> {
     match replica.state {
-        ReplicaState::Starting => Some((replica.created_at, fleet.desired.health.startup)),
+        ReplicaState::Starting => {
+            let patience = fleet.desired.health.startup + backoff(replica.failures.saturating_add(1));
+            Some((replica.created_at, patience))
+        }
         ReplicaState::Unready { since } => Some((since, fleet.desired.health.replace_after)),
         _ => None,
     }

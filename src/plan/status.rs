@@ -1,12 +1,17 @@
 //! What there is to say of a fleet: counts, every replica's state, and the conditions. A condition changes only when
 //! something has changed, never by time alone.
 
+use std::time::Duration;
+
 use crate::model::{
     Condition, ConditionStatus, ConditionType, FleetStatus, Ordinal, Replica, ReplicaState, ReplicaStatus, elapsed,
 };
 use crate::plan::Steps;
 use crate::plan::fleet::Fleet;
 use crate::plan::replace::{STABLE_AFTER, backoff, failures_in_a_row};
+
+/// A replica that has not become ready for so long is told of: a wrong health path is the likeliest mistake.
+const SLOW_START: Duration = Duration::from_secs(15);
 
 /// A condition before it is compared with the last one stated.
 type Statement = (ConditionType, bool, &'static str, String);
@@ -34,7 +39,7 @@ pub(super) fn describe(fleet: &Fleet<'_>, members: &[Ordinal], steps: &mut Steps
             .places
             .values()
             .flat_map(|place| &place.replicas)
-            .map(|replica| describe_replica(replica))
+            .map(|replica| describe_replica(fleet, replica, steps))
             .collect(),
     };
     let statements =
@@ -55,20 +60,29 @@ fn check_when_it_counts(fleet: &Fleet<'_>, replica: &Replica, steps: &mut Steps)
     }
 }
 
-fn describe_replica(replica: &Replica) -> ReplicaStatus {
+fn describe_replica(fleet: &Fleet<'_>, replica: &Replica, steps: &mut Steps) -> ReplicaStatus {
     let reason = match &replica.state {
         ReplicaState::Dead { reason, .. } => Some(reason.clone()),
+        ReplicaState::Starting if elapsed(replica.created_at, fleet.now) >= SLOW_START => {
+            Some(format!("GET {} has not been answered with 200 to 399 yet", fleet.desired.health.path))
+        }
+        ReplicaState::Starting => {
+            steps.check_at(replica.created_at + SLOW_START);
+            None
+        }
         _ => None,
     };
-    let leaves = replica.is_live() || matches!(replica.state, ReplicaState::Dead { .. } | ReplicaState::Terminating);
+    let shows_own_state =
+        replica.is_live() || matches!(replica.state, ReplicaState::Dead { .. } | ReplicaState::Terminating);
     ReplicaStatus {
         name: replica.name.clone(),
         ordinal: replica.ordinal,
         incarnation: replica.incarnation,
         template: replica.template.clone(),
-        state: if leaves { replica.state.as_str() } else { "Draining" },
+        state: if shows_own_state { replica.state.as_str() } else { "Draining" },
         reason,
         address: replica.address,
+        finishing: replica.draining_since.map(|_| replica.traffic.in_flight),
     }
 }
 
@@ -89,7 +103,11 @@ fn is_degraded(fleet: &Fleet<'_>, members: &[Ordinal]) -> Statement {
     for place in fleet.members(members) {
         let ordinal = place.ordinal;
         if let Some(rejection) = place.rejection {
-            let message = format!("{name}-{ordinal} can't be created: {}", rejection.message);
+            let delay = backoff(rejection.count.saturating_add(1)).as_secs();
+            let message = format!(
+                "{name}-{ordinal} can't be created: {}; the next try comes {delay} s after the last",
+                rejection.message
+            );
             return (ConditionType::Degraded, true, rejection.reason, message);
         }
         if let Some(death) = place.last_death() {

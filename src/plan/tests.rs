@@ -275,14 +275,41 @@ fn a_replica_that_stays_unready_is_replaced_one_at_a_time() {
     let early = plan(&desired(3), &observed(replicas.clone()), at(59));
     assert_eq!((early.actions, early.next_check), (vec![], Some(at(60))));
     assert_eq!(actions(&desired(3), replicas.clone(), at(60)), [drain(&replicas[0], at(60))]);
-    let under_way = [with(again(starting(0), 1), |replica| replica.created_at = at(61)), unready(1), ready(2)];
+    let under_way = [
+        with(again(starting(0), 1), |replica| (replica.created_at, replica.failures) = (at(61), 1)),
+        unready(1),
+        ready(2),
+    ];
     assert_eq!(actions(&desired(3), under_way, at(62)), []);
 }
 
 #[test]
-fn a_replica_that_never_turns_ready_is_replaced() {
+fn an_ordinal_that_keeps_dying_does_not_keep_an_unready_one_from_being_replaced() {
+    let replicas = [dead(0, 9), unready(1), ready(2)];
+    assert_eq!(actions(&desired(3), replicas.clone(), at(60)), [drain(&replicas[1], at(60))]);
+    let grows = [ready(0), unready(1), starting(2)];
+    assert_eq!(actions(&desired(3), grows.clone(), at(60)), [drain(&grows[1], at(60))]);
+}
+
+#[test]
+fn a_replica_that_never_turns_ready_is_replaced_and_counts_as_a_failure() {
     assert_eq!(actions(&desired(1), [starting(0)], at(599)), []);
     assert_eq!(actions(&desired(1), [starting(0)], at(600)), [drain(&starting(0), at(600))]);
+    let given_up = draining(starting(0), Traffic::default());
+    assert_eq!(actions(&desired(1), [given_up.clone()], at(600)), [create(0, 1, 1), delete(&given_up)]);
+    let fifth = with(starting(0), |replica| replica.failures = 4);
+    assert_eq!(actions(&desired(1), [fifth.clone()], at(607)), []);
+    assert_eq!(actions(&desired(1), [fifth.clone()], at(608)), [drain(&fifth, at(608))]);
+    let degraded = plan(&desired(1), &observed([fifth]), at(1)).status;
+    assert_eq!(degraded.condition(ConditionType::Degraded).unwrap().reason, "ReplicaFailing");
+}
+
+#[test]
+fn a_replica_that_starts_for_long_says_what_is_waited_for() {
+    let reason = |now| plan(&desired(1), &observed([starting(0)]), now).status.members[0].reason.clone();
+    assert_eq!(reason(at(14)), None);
+    assert_eq!(plan(&desired(1), &observed([starting(0)]), at(1)).next_check, Some(at(15)));
+    assert_eq!(reason(at(15)).unwrap(), "GET / has not been answered with 200 to 399 yet");
 }
 
 #[test]
@@ -300,7 +327,7 @@ fn a_refused_create_is_tried_again_with_backoff_and_degrades_the_fleet() {
     assert_eq!((waits.actions, waits.next_check), (vec![], Some(at(2))));
     let degraded = waits.status.condition(ConditionType::Degraded).unwrap().clone();
     assert_eq!((degraded.status, degraded.reason), (ConditionStatus::True, "CommandNotFound"));
-    assert_eq!(degraded.message, "web-0 can't be created: no such program");
+    assert_eq!(degraded.message, "web-0 can't be created: no such program; the next try comes 2 s after the last");
     assert_eq!(plan(&desired(1), &observed, at(2)).actions, [create(0, 0, 0)]);
 }
 

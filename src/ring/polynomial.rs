@@ -12,6 +12,9 @@ pub(super) const SLOTS: u32 = 512;
 /// log₂ 512: nine virtual servers for each unit of weight.
 const VIRTUAL_SERVERS: u32 = 9;
 
+/// More members than this find no slot for all their virtual servers.
+pub(super) const MAX_MEMBERS: u32 = SLOTS / VIRTUAL_SERVERS;
+
 /// No virtual server stands here. Not an id either: the circle seats 56 members, named by their index.
 const EMPTY: u16 = u16::MAX;
 
@@ -52,7 +55,7 @@ impl Polynomial {
     /// Seats the members, sorted by id, one after the other; who finds a slot taken probes on linearly. The classic
     /// design counts servers from 1, so ordinal 0 is server 1.
     pub(super) fn build(members: &[Member]) -> Result<Self, BuildError> {
-        let limit = SLOTS / VIRTUAL_SERVERS;
+        let limit = MAX_MEMBERS;
         let wanted = members.iter().map(|member| u32::from(member.weight)).sum();
         if wanted > limit {
             return Err(BuildError::TooManyMembers { algorithm: "Polynomial", wanted, limit });

@@ -45,6 +45,8 @@ struct State {
     fleets: BTreeMap<FleetId, Arc<FleetEntry>>,
     upstreams: HashMap<ReplicaUid, Arc<Upstream>>,
     loads: HashMap<FleetId, Arc<FleetLoad>>,
+    /// What each entry was made of.
+    published: HashMap<FleetId, (FleetStatus, Option<Placement>)>,
 }
 
 /// Reads the table through a cached snapshot: no shared write, and a swap is seen at the next read.
@@ -83,6 +85,10 @@ impl Publisher {
         placement: Option<&Placement>,
     ) -> Result<f64, BuildError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let made_of = (status.clone(), placement.cloned());
+        if state.published.get(id) == Some(&made_of) {
+            return Ok(0.0); // a swap would have every worker look its routes up again
+        }
         let previous = state.fleets.get(id).and_then(|entry| entry.route.clone());
         let route =
             placement.map(|placement| self.route(&mut state, id, placement, previous.as_deref())).transpose()?;
@@ -96,6 +102,7 @@ impl Publisher {
             fingerprint: route.ring.fingerprint().to_string(),
         });
         state.fleets.insert(id.clone(), Arc::new(FleetEntry { id: id.clone(), status, route: route.map(Arc::new) }));
+        state.published.insert(id.clone(), made_of);
         self.swap(&mut state, id);
         Ok(moved)
     }
@@ -104,6 +111,7 @@ impl Publisher {
     pub fn withdraw(&self, id: &FleetId) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.fleets.remove(id).is_some() {
+            state.published.remove(id);
             self.swap(&mut state, id);
             state.loads.remove(id);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{Desired, FleetId, Observed, Ordinal, Replica, ReplicaName, ReplicaUid, RoutePolicy};
+use crate::model::{Desired, FleetId, Incarnation, Observed, Ordinal, Replica, ReplicaName, ReplicaUid, RoutePolicy};
 use crate::ring::{Member, Ring};
 use crate::routes::Upstream;
 
@@ -103,6 +103,8 @@ impl Placement {
 
 impl PlacedReplica {
     fn new(replica: &Replica, slow_start: Duration, now: Timestamp) -> Option<Self> {
+        // Only a newcomer ramps: a replica that follows another takes its ordinal's keys whole, so none moves.
+        let slow_start = if replica.incarnation == Incarnation(0) { slow_start } else { Duration::ZERO };
         let ready_for = replica.ready_for(now)?;
         Some(Self {
             name: replica.name.clone(),
@@ -149,6 +151,35 @@ impl Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ReplicaState, TemplateHash, Traffic};
+
+    #[test]
+    fn only_a_newcomer_ramps_for_its_successors_take_their_keys_whole() {
+        let slow_start = Duration::from_secs(100);
+        let ready = |incarnation| Replica {
+            name: ReplicaName::new(
+                &FleetId::local("web"),
+                Ordinal(0),
+                &TemplateHash("t".into()),
+                Incarnation(incarnation),
+            ),
+            uid: ReplicaUid("uid".into()),
+            ordinal: Ordinal(0),
+            incarnation: Incarnation(incarnation),
+            template: TemplateHash("t".into()),
+            failures: 0,
+            address: Some(([127, 0, 0, 1], 80).into()),
+            state: ReplicaState::Ready { since: Timestamp::UNIX_EPOCH },
+            created_at: Timestamp::UNIX_EPOCH,
+            draining_since: None,
+            remove_first: false,
+            traffic: Traffic::default(),
+        };
+        let admitted = |incarnation| {
+            PlacedReplica::new(&ready(incarnation), slow_start, Timestamp::UNIX_EPOCH).map(|placed| placed.admitted)
+        };
+        assert_eq!((admitted(0), admitted(1)), (Some(6_553), Some(ALL_KEYS)));
+    }
 
     #[test]
     fn slow_start_grows_from_a_tenth_to_all_keys() {

@@ -157,6 +157,16 @@ async fn scaling_by_the_api_holds_until_the_file_says_another_size() {
     ringhold.edit(&manifest);
     ringhold.until("three", |shown| is_settled(shown) && shown["readyReplicas"] == 3).await;
 
+    manifest.spec = "ring: {slots: 3}".to_owned();
+    ringhold.edit(&manifest);
+    ringhold.says("spec.ring.slots: 3").await;
+    assert_eq!(
+        scale(&ringhold, r#"{"replicas": 1}"#).await.0,
+        200,
+        "a refused edit does not keep what runs from scaling"
+    );
+    ringhold.until("one", |shown| is_settled(shown) && shown["readyReplicas"] == 1).await;
+
     let (status, answer) = scale(&ringhold, r#"{"replicas": -1}"#).await;
     assert_eq!((status, &answer["error"]), (400, &json!("replicas: -1: use a number from 0 to 65535")));
 }

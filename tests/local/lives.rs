@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, test_kill_process};
 
 use crate::harness::{Manifest, PATIENCE, Ringhold, free_port};
+use crate::load::Load;
 
 /// Waits until a process is gone. One that was adopted and not reaped yet is gone, too.
 async fn gone(pid: Pid) {
@@ -78,6 +79,32 @@ async fn ctrl_c_lets_running_requests_finish_and_stops_everything() {
             gone(child).await;
         }
     }
+}
+
+#[tokio::test]
+async fn ctrl_c_under_load_breaks_no_request_off() {
+    let mut ringhold = Ringhold::start(&Manifest::new(free_port())).await;
+    let load = Load::of_gets(ringhold.port);
+    load.answers(300).await;
+    ringhold.signal(Signal::INT);
+    assert!(ringhold.ended().await.success());
+    let failures = load.stop().await;
+    // A kept connection may close before its next request; whatever was answered was answered whole.
+    let broken: Vec<_> = failures.iter().filter(|failure| !is_about_the_next_request(failure)).collect();
+    assert!(broken.is_empty(), "{broken:?}\n{}", ringhold.story());
+}
+
+fn is_about_the_next_request(failure: &str) -> bool {
+    failure.starts_with("can't connect") || failure.starts_with("no response")
+}
+
+#[tokio::test]
+async fn half_a_question_to_the_admin_server_does_not_keep_ringhold_from_ending() {
+    let mut ringhold = Ringhold::start(&Manifest { replicas: 1, ..Manifest::new(free_port()) }).await;
+    let mut half = std::net::TcpStream::connect(("127.0.0.1", ringhold.admin)).unwrap();
+    std::io::Write::write_all(&mut half, b"GET /metrics HTTP/1.1\r\nHost: x\r\n").unwrap();
+    ringhold.signal(Signal::INT);
+    assert!(ringhold.ended().await.success());
 }
 
 #[tokio::test]

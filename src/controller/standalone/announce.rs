@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::{HashKeySource, LoadBalancer};
-use crate::model::{Desired, Listener};
+use crate::model::Desired;
 
 /// Names the path in the hint on how to try a LoadBalancer out.
 const TRY_PATH: &str = "ringhold.dev/try-path";
@@ -13,11 +13,17 @@ pub(super) fn announce(before: Option<&Desired>, after: &Desired, resource: &Loa
     let listener = &after.route.listener;
     let mut lines = Vec::new();
     if before.is_none_or(|before| before.route.listener != *listener) {
-        let url = url(listener);
-        lines.push(format!("listens on {url}, key: {}", describe_key(&resource.spec.hash_key)));
+        let url = format!("http://localhost:{}", listener.port);
+        let hosts = match listener.hostnames.as_slice() {
+            [] => String::new(),
+            hostnames => format!(" for {}", hostnames.join(", ")),
+        };
+        lines.push(format!("listens on {url}{hosts}, key: {}", describe_key(&resource.spec.hash_key)));
         let path = resource.metadata.annotations.as_ref().and_then(|notes| notes.get(TRY_PATH));
         if let Some(path) = path {
-            lines.push(format!("try: curl{} {url}{path}", key_option(&resource.spec.hash_key)));
+            let host = listener.hostnames.first().map(|host| format!(" -H 'Host: {}'", host.replace('*', "any")));
+            let options = host.unwrap_or_default() + &key_option(&resource.spec.hash_key);
+            lines.push(format!("try: curl{options} {url}{path}"));
         }
     }
     match before {
@@ -43,11 +49,6 @@ pub(super) fn announce(before: Option<&Desired>, after: &Desired, resource: &Loa
         }
     }
     lines
-}
-
-fn url(listener: &Listener) -> String {
-    let host = listener.hostnames.first().map_or("localhost", String::as_str);
-    format!("http://{host}:{}", listener.port)
 }
 
 fn describe_key(sources: &[HashKeySource]) -> String {

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
-use crate::controller::claims::conflict;
 use crate::controller::standalone::Say;
 use crate::controller::standalone::announce::announce;
+use crate::controller::standalone::declared::{Claim, Declared, Refusal};
 use crate::controller::story;
 use crate::controller::tick::{Exposure, Memory, Outcome, Standing, TickError, tick};
-use crate::controller::validate::{FieldError, FieldErrors, validate};
-use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus, Listener};
-use crate::routes::{ListenError, Listeners, Publisher, ScaleError};
+use crate::controller::validate::validate;
+use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus};
+use crate::routes::{Publisher, ScaleError};
 
 /// After a failed tick the next comes after this, doubled each time up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -31,64 +31,17 @@ pub(super) struct LocalFleet {
     scaled_to: Option<i32>,
     /// Not decided yet, or refused.
     is_waiting: bool,
-    /// The last accepted spec.
+    /// The last accepted spec, and what it was made of.
     desired: Option<Desired>,
+    running: Option<Declared>,
     accepted: Condition,
     is_removed: bool,
     is_gone: bool,
     memory: Memory,
     told: FleetStatus,
     failed_ticks: u32,
-}
-
-/// A declaration to decide on.
-pub(super) struct Declared {
-    resource: LoadBalancer,
-}
-
-/// Why a declaration is not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    reason: &'static str,
-    message: String,
-}
-
-// === impl Declared ===
-
-impl Declared {
-    /// Whether the LoadBalancer may have what it asks for: a valid spec that the backend can run, a port and hosts that
-    /// nobody else holds, and a port that can be opened.
-    pub(super) async fn check<B: Backend>(
-        &self,
-        backend: &B,
-        claims: &[(&FleetId, &Listener)],
-        listeners: &Listeners,
-    ) -> Result<Desired, Refusal> {
-        let invalid = |errors: FieldErrors| Refusal::new("InvalidSpec", &errors);
-        let desired = validate(&self.resource).map_err(invalid)?;
-        if let Some(conflict) = conflict(&desired.route.listener, claims.iter().copied()) {
-            return Err(Refusal::new("ListenerConflict", &conflict));
-        }
-        backend.accept(&desired).map_err(|unsupported| {
-            let errors = unsupported.into_iter().map(|field| FieldError {
-                path: field.path,
-                value: String::new(),
-                rule: field.message,
-            });
-            Refusal::new("Unsupported", &FieldErrors(errors.collect()))
-        })?;
-        listeners.listen(desired.route.listener.port).await.map_err(|error| match error {
-            ListenError::InUse { .. } => Refusal::new("PortInUse", &format!("spec.listener.port: {error}")),
-            other => Refusal::new("ListenFailed", &format!("spec.listener.port: {other}")),
-        })?;
-        Ok(desired)
-    }
-}
-
-impl Refusal {
-    fn new(reason: &'static str, message: &impl ToString) -> Self {
-        Self { reason, message: message.to_string() }
-    }
+    /// After a failed tick: no other before this.
+    paused_until: Option<Timestamp>,
 }
 
 // === impl LocalFleet ===
@@ -103,12 +56,14 @@ impl LocalFleet {
             scaled_to: None,
             is_waiting: true,
             desired: None,
+            running: None,
             accepted: accepted(None, ConditionStatus::False, "Pending", "not decided yet".to_owned(), 1),
             is_removed: false,
             is_gone: false,
             memory: Memory::default(),
             told: FleetStatus::default(),
             failed_ticks: 0,
+            paused_until: None,
         }
     }
 
@@ -136,57 +91,67 @@ impl LocalFleet {
         self.file = file;
         self.resource = resource;
         self.is_waiting = true;
-        self.is_removed = false;
-        self.is_gone = false;
     }
 
     /// The declaration that has to be decided on.
     pub(super) fn waiting(&self) -> Option<Declared> {
-        (self.is_waiting && !self.is_removed).then(|| {
+        self.is_waiting.then(|| {
             let mut resource = self.resource.clone();
             resource.spec.replicas = self.scaled_to.unwrap_or(resource.spec.replicas);
             Declared { resource }
         })
     }
 
-    /// The port and hosts that it holds.
-    pub(super) fn claim(&self) -> Option<(&FleetId, &Listener)> {
-        let desired = self.desired.as_ref().filter(|_| !self.is_removed)?;
-        Some((&self.id, &desired.route.listener))
+    /// The port and hosts that it asks for, if it asks for valid ones, else those that it has.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        let held = self.desired.as_ref().filter(|_| !self.is_removed).map(|desired| &desired.route.listener);
+        let asked = self.waiting().and_then(|declared| declared.listener());
+        let listener = asked.or_else(|| held.cloned())?;
+        Some(Claim { owner: self.id.clone(), is_held: held == Some(&listener), listener })
     }
 
     /// Accepts the declaration, or notes why not and keeps what runs.
-    pub(super) fn decide(&mut self, declared: &Declared, verdict: Result<Desired, Refusal>, say: &Say) {
-        let generation = self.desired.as_ref().map_or(1, |desired| desired.generation);
+    pub(super) fn decide(&mut self, declared: Declared, verdict: Result<Desired, Refusal>, say: &Say) {
         match verdict {
-            Ok(mut desired) => {
+            Ok(desired) => {
+                let was_refused = self.desired.is_some() && self.accepted.status == ConditionStatus::False;
                 self.is_waiting = false;
-                desired.generation = generation;
-                let changes = self.desired.as_ref() != Some(&desired);
-                if changes && self.desired.is_some() {
-                    desired.generation += 1;
+                let has_news = self.accept(desired, declared, say);
+                if was_refused && !has_news {
+                    say(&self.id, "is as declared again");
                 }
-                for line in announce(self.desired.as_ref(), &desired, &declared.resource) {
-                    say(&self.id, &line);
-                }
-                let message = "the spec is valid and its port and hosts are ours".to_owned();
-                self.accepted =
-                    accepted(Some(&self.accepted), ConditionStatus::True, "Accepted", message, desired.generation);
-                self.desired = Some(desired);
             }
             Err(Refusal { reason, message }) => {
                 if self.accepted.message != message {
-                    let what = if self.desired.is_some() {
-                        "the edit is not taken, what runs stays as it is"
-                    } else {
-                        "not accepted"
+                    let what = match &self.desired {
+                        Some(_) if !self.is_removed => "the edit is not taken, what runs stays as it is",
+                        _ => "not accepted",
                     };
                     say(&self.id, &format!("{what}: {message}"));
                 }
+                let generation = self.desired.as_ref().map_or(1, |desired| desired.generation);
                 self.accepted = accepted(Some(&self.accepted), ConditionStatus::False, reason, message, generation);
             }
         }
         self.next_check = None;
+    }
+
+    /// From here on the fleet follows this spec. True if there was anything to tell.
+    fn accept(&mut self, mut desired: Desired, declared: Declared, say: &Say) -> bool {
+        let before = self.desired.as_ref().filter(|_| !self.is_removed);
+        desired.generation = self.desired.as_ref().map_or(1, |desired| desired.generation);
+        if self.desired.as_ref().is_some_and(|before| *before != desired) {
+            desired.generation += 1;
+        }
+        let lines = announce(before, &desired, &declared.resource);
+        lines.iter().for_each(|line| say(&self.id, line));
+        let message = "the spec is valid and its port and hosts are ours".to_owned();
+        self.accepted = accepted(Some(&self.accepted), ConditionStatus::True, "Accepted", message, desired.generation);
+        self.desired = Some(desired);
+        self.running = Some(declared);
+        self.is_removed = false;
+        self.paused_until = None;
+        !lines.is_empty()
     }
 
     /// At the start a wrong spec ends Ringhold; that somebody else had the port first is left to the condition.
@@ -198,12 +163,21 @@ impl LocalFleet {
         format!("{}: {}: {}", self.file.display(), self.id, self.accepted.message)
     }
 
-    /// Another size, until the file says another one.
-    pub(super) fn scale(&mut self, replicas: i64) -> Result<(), ScaleError> {
+    /// Another size of what runs, until the file says another one.
+    pub(super) fn scale(&mut self, replicas: i64, say: &Say) -> Result<(), ScaleError> {
         let size = u16::try_from(replicas)
             .map_err(|_| ScaleError::Invalid(format!("replicas: {replicas}: use a number from 0 to {}", u16::MAX)))?;
+        let not_accepted = || ScaleError::Invalid(format!("{} is not accepted: {}", self.id, self.accepted.message));
+        let mut declared = self.running.clone().ok_or_else(not_accepted)?;
+        declared.resource.spec.replicas = i32::from(size);
+        let desired = validate(&declared.resource).map_err(|errors| ScaleError::Invalid(errors.to_string()))?;
+        let was_waiting = self.accepted.clone();
+        self.accept(desired, declared, say);
+        if self.is_waiting {
+            self.accepted = was_waiting; // the file still asks for something that it can't have
+        }
         self.scaled_to = Some(i32::from(size));
-        self.is_waiting = true;
+        self.next_check = None;
         Ok(())
     }
 
@@ -213,11 +187,16 @@ impl LocalFleet {
         self.is_removed = true;
         self.is_waiting = false;
         self.next_check = None;
+        self.paused_until = None;
         is_news
     }
 
     /// Takes the next step, where there is anything to run.
     pub(super) async fn tick<B: Backend>(&mut self, backend: &B, publisher: &Publisher, say: &Say) {
+        let now = Timestamp::now();
+        if self.paused_until.is_some_and(|until| now < until) {
+            return;
+        }
         let Some(desired) = &self.desired else {
             self.show_refusal(publisher);
             return;
@@ -225,28 +204,38 @@ impl LocalFleet {
         let (desired, exposure) =
             if self.is_removed { (&desired.removed(), Exposure::Withdrawn) } else { (desired, Exposure::Routed) };
         let standing = Standing { accepted: self.accepted.clone(), exposure };
-        match tick(backend, publisher, desired, &standing, &mut self.memory, Timestamp::now()).await {
+        match tick(backend, publisher, desired, &standing, &mut self.memory, now).await {
             Ok(Outcome { status, next_check, moved, shares, actions }) => {
                 self.failed_ticks = 0;
-                self.next_check = if actions > 0 { Some(Timestamp::now()) } else { next_check };
+                self.paused_until = None;
+                self.next_check = if actions > 0 { Some(now) } else { next_check };
                 for line in story::tell(&self.id.name, &self.told, &status, moved, &shares) {
                     say(&self.id, &line);
                 }
-                self.is_gone = self.is_removed && status.members.is_empty() && actions == 0;
+                let is_over = self.is_removed && status.members.is_empty() && actions == 0;
                 self.told = status;
-                if self.is_gone {
-                    publisher.withdraw(&self.id);
+                if is_over {
+                    self.end(publisher);
                 }
             }
             Err(error) => self.failed(&error),
         }
     }
 
+    /// Nothing of a removed fleet is left. One that has been declared again meanwhile, and refused, begins anew.
+    fn end(&mut self, publisher: &Publisher) {
+        publisher.withdraw(&self.id);
+        self.desired = None;
+        self.running = None;
+        self.told = FleetStatus::default();
+        self.is_gone = !self.is_waiting;
+        self.is_removed = false;
+    }
+
     /// Lists a LoadBalancer that has nothing running, so that people see why.
     fn show_refusal(&mut self, publisher: &Publisher) {
         if self.is_removed {
-            publisher.withdraw(&self.id);
-            self.is_gone = true;
+            self.end(publisher);
             return;
         }
         let status = FleetStatus { conditions: vec![self.accepted.clone()], ..FleetStatus::default() };
@@ -258,7 +247,8 @@ impl LocalFleet {
     fn failed(&mut self, error: &TickError) {
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failed_ticks)).min(LONGEST_PAUSE);
         self.failed_ticks = self.failed_ticks.saturating_add(1);
-        self.next_check = Some(Timestamp::now() + pause);
+        self.paused_until = Some(Timestamp::now() + pause);
+        self.next_check = self.paused_until;
         let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         tracing::warn!(fleet = %self.id, %error, cause, ?pause, "a step failed and will be tried again");
     }

@@ -135,13 +135,13 @@ fn numbers_stay_within_their_ranges() {
 
 #[test]
 fn names_leave_room_for_the_names_of_replicas() {
-    let rule = "use 1 to 40 of a-z, 0-9 and -, beginning with a letter, not ending with -";
+    let rule = "use 1 to 36 of a-z, 0-9 and -, beginning with a letter, not ending with -";
     let verdict = |name: Option<&str>| {
         let mut resource = resource(&json!({}));
         resource.metadata.name = name.map(str::to_owned);
         validate(&resource).map_err(|errors| errors.to_string())
     };
-    let (longest, too_long) = ("a".repeat(40), "a".repeat(41));
+    let (longest, too_long) = ("a".repeat(36), "a".repeat(37));
     for good in ["a", "web-2", &longest] {
         assert!(verdict(Some(good)).is_ok(), "{good}");
     }
