@@ -16,7 +16,10 @@ async fn shake(world: &mut World, random: &mut SplitMix64) {
     match random.below(12) {
         0 => world.scale(random.below(9)),
         1 => world.change_template(random.below(4)),
-        2 => world.change_rollout(random.below(3), random.below(3)),
+        2 => {
+            world.change_rollout(random.below(3), random.below(3));
+            world.change_pace(random.below(6), random.below(6));
+        }
         3 => world.pick_replica(random, |backend, uid| backend.kill(uid)).await,
         4 => world.pick_replica(random, |backend, uid| backend.mark_remove_first(uid)).await,
         5 => world.pick_replica(random, |backend, uid| backend.set_ready(uid, false)).await,

@@ -84,6 +84,11 @@ impl World {
             u16::try_from(if surge == 0 { unavailable.max(1) } else { unavailable }).unwrap();
     }
 
+    pub(crate) fn change_pace(&mut self, min_ready_seconds: u64, slow_start_seconds: u64) {
+        self.desired.rollout.min_ready = Duration::from_secs(min_ready_seconds);
+        self.desired.rollout.slow_start = Duration::from_secs(slow_start_seconds);
+    }
+
     pub(crate) async fn pick_replica(&self, random: &mut SplitMix64, act: impl FnOnce(&FakeBackend, &ReplicaUid)) {
         let replicas = self.replicas().await;
         let ready: Vec<_> = replicas.iter().filter(|replica| replica.is_live()).collect();
