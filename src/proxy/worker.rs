@@ -249,6 +249,10 @@ impl Worker {
                 watch.expire();
                 watch.wake();
             } else {
+                // Who is idle and still here has not taken the end of its response.
+                if matches!(watch.phase(), Phase::Stream | Phase::Idle) && watch.has_served() {
+                    watch.mark_broken();
+                }
                 task.abort();
             }
         }
