@@ -14,7 +14,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Fields that a Connection header may not take away: they decide where a message goes, where it ends or who sent it.
-const NOT_NOMINABLE: [HeaderName; 4] = [HOST, CONTENT_LENGTH, AUTHORIZATION, FORWARDED];
+const NOT_NOMINABLE: [HeaderName; 5] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, AUTHORIZATION, FORWARDED];
 
 /// Prepares a request's head for the replica. Returns the protocol that the client wants to switch to.
 pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) -> Option<HeaderValue> {
