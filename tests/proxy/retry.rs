@@ -158,5 +158,9 @@ async fn repeats_end_with_the_budget() {
         assert_eq!(client.get("/", &[&key]).await.status, 200, "repeat {number} is in the reserve");
     }
     assert_eq!(client.get("/", &[&key]).await.status, 502);
-    assert!(fixture.metrics().contains("kind=\"over_budget\"} 1"), "{}", fixture.metrics());
+    assert!(
+        fixture.metrics().contains("retries_over_budget_total{namespace=\"default\",loadbalancer=\"web\"} 1"),
+        "{}",
+        fixture.metrics()
+    );
 }

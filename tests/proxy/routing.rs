@@ -94,6 +94,18 @@ async fn an_http_1_0_request_needs_no_host() {
     assert!(response.head.starts_with("http/1.0"), "{}", response.head);
 }
 
+#[tokio::test]
+async fn a_replica_gets_a_host_even_if_the_client_named_none() {
+    let (dead, _guard) = crate::support::refusing();
+    let mirror = Replica::mirror().await;
+    let fixture = Fixture::start(&[dead, mirror.address]).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send(&format!("GET / HTTP/1.0\r\n{}\r\n\r\n", fixture.to(0))).await;
+    let seen = client.response("GET").await.unwrap().body;
+    assert!(seen.contains(&format!("host: {}\n", mirror.address)), "{seen}");
+    assert!(seen.contains("via: 1.0 ringhold\n") && !seen.contains("x-forwarded-host"), "{seen}");
+}
+
 /// Takes a lease of every ordinal so many times over.
 fn load(fixture: &Fixture, counts: &[usize]) -> Vec<Lease> {
     let route = fixture.route();
