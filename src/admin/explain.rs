@@ -57,11 +57,11 @@ fn explain(mut state: AdminState, id: FleetId, query: Option<&str>) -> Result<Js
     }))
 }
 
-/// The bytes of the first `key=`, percent-decoded; a plus sign is a plus sign, as in the proxy.
+/// The bytes of the first `key=` that is not empty, percent-decoded. A plus sign is a plus sign: the key may come from
+/// any source, and only in a client's query does it stand for a space.
 fn key(query: &str) -> Option<Vec<u8>> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("key="))?;
-    let bytes: Vec<u8> = percent_encoding::percent_decode_str(value).collect();
-    (!bytes.is_empty()).then_some(bytes)
+    let value = query.split('&').filter_map(|pair| pair.strip_prefix("key=")).find(|value| !value.is_empty())?;
+    Some(percent_encoding::percent_decode_str(value).collect())
 }
 
 fn why(candidates: &[Candidate], taken: Option<usize>) -> String {
