@@ -5,6 +5,7 @@
 
 mod error;
 mod explain;
+mod fleet_path;
 mod health;
 mod metrics;
 mod scale;
@@ -63,12 +64,12 @@ fn router(state: AdminState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/loadbalancers", get(show::list))
-        .route("/api/v1/loadbalancers/{a}", get(show::local))
-        .route("/api/v1/loadbalancers/{a}/{b}", get(show::namespaced))
-        .route("/api/v1/loadbalancers/{a}/scale", put(scale::local))
-        .route("/api/v1/loadbalancers/{a}/{b}/scale", put(scale::namespaced))
-        .route("/api/v1/loadbalancers/{a}/route", get(explain::local))
-        .route("/api/v1/loadbalancers/{a}/{b}/route", get(explain::namespaced))
+        .route("/api/v1/loadbalancers/{a}", get(show::show))
+        .route("/api/v1/loadbalancers/{a}/{b}", get(show::show))
+        .route("/api/v1/loadbalancers/{a}/scale", put(scale::scale))
+        .route("/api/v1/loadbalancers/{a}/{b}/scale", put(scale::scale))
+        .route("/api/v1/loadbalancers/{a}/route", get(explain::explain))
+        .route("/api/v1/loadbalancers/{a}/{b}/route", get(explain::explain))
         .fallback(async |uri: Uri| ApiError::UnknownPath(uri.path().to_owned()))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))

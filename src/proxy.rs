@@ -69,6 +69,10 @@ pub struct ProxyConfig {
     pub upstream_idle_timeout: Duration,
     /// Connections that a worker serves at one time; more wait in the kernel's queue.
     pub max_connections_per_worker: usize,
+    /// How long a tunnel may go on once we stop; it has no end of its own.
+    pub tunnel_grace: Duration,
+    /// How long a port that was asked for stays open though no table names it.
+    pub port_grace: Duration,
     /// Length of a replica's first ejection; the second in a row is twice as long.
     pub ejection: Duration,
 }
@@ -142,6 +146,8 @@ impl ProxyConfig {
             client_idle_timeout: Duration::from_secs(60),
             upstream_idle_timeout: Duration::from_secs(50),
             max_connections_per_worker: 65_536,
+            tunnel_grace: Duration::from_secs(5),
+            port_grace: Duration::from_secs(10),
             ejection: Duration::from_secs(30),
         }
     }
@@ -157,7 +163,7 @@ impl ProxyHandle {
     }
 
     /// Stops: accepts what is in the queue and nothing after it, closes idle connections, lets running requests finish,
-    /// and cuts what is left at the deadline. Returns how many connections that were.
+    /// closes tunnels after a grace, and cuts what is left at the deadline. Returns how many connections had to be cut.
     pub async fn shutdown(mut self, deadline: Duration) -> usize {
         self.ports.abort();
         let workers = std::mem::take(&mut self.workers);

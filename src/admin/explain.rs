@@ -1,12 +1,13 @@
 //! `GET …/route?key=K`: where a key would go now, and why.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
 use crate::admin::AdminState;
 use crate::admin::error::ApiError;
-use crate::model::{ConditionType, FleetId, ReplicaName};
+use crate::admin::fleet_path::FleetPath;
+use crate::model::{ConditionType, ReplicaName};
 use crate::routes::{Candidate, FleetEntry, PickError, Verdict};
 
 /// The answer.
@@ -20,26 +21,14 @@ pub(super) struct Explained {
     why: String,
 }
 
-pub(super) async fn local(
-    State(state): State<AdminState>,
-    Path(name): Path<String>,
+pub(super) async fn explain(
+    State(mut state): State<AdminState>,
+    FleetPath(id): FleetPath,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Explained>, ApiError> {
-    explain(state, FleetId::local(&name), query.as_deref())
-}
-
-pub(super) async fn namespaced(
-    State(state): State<AdminState>,
-    Path((namespace, name)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Explained>, ApiError> {
-    explain(state, FleetId::new(&namespace, &name), query.as_deref())
-}
-
-fn explain(mut state: AdminState, id: FleetId, query: Option<&str>) -> Result<Json<Explained>, ApiError> {
     let table = state.reader.table();
     let fleet = table.fleet(&id).ok_or_else(|| ApiError::unknown(id, table))?;
-    let bytes = key(query.unwrap_or_default())
+    let bytes = key(query.as_deref().unwrap_or_default())
         .ok_or_else(|| ApiError::Invalid("key is missing; ask with ?key=K".to_owned()))?;
     let route = fleet
         .route
@@ -57,11 +46,11 @@ fn explain(mut state: AdminState, id: FleetId, query: Option<&str>) -> Result<Js
     }))
 }
 
-/// The bytes of the first `key=`, percent-decoded; a plus sign is a plus sign, as in the proxy.
+/// The bytes of the first `key=` that is not empty, percent-decoded. A plus sign is a plus sign: the key may come from
+/// any source, and only in a client's query does it stand for a space.
 fn key(query: &str) -> Option<Vec<u8>> {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("key="))?;
-    let bytes: Vec<u8> = percent_encoding::percent_decode_str(value).collect();
-    (!bytes.is_empty()).then_some(bytes)
+    let value = query.split('&').filter_map(|pair| pair.strip_prefix("key=")).find(|value| !value.is_empty())?;
+    Some(percent_encoding::percent_decode_str(value).collect())
 }
 
 fn why(candidates: &[Candidate], taken: Option<usize>) -> String {

@@ -2,14 +2,14 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::admin::AdminState;
 use crate::admin::error::ApiError;
-use crate::model::FleetId;
+use crate::admin::fleet_path::FleetPath;
 
 /// The accepted size; the fleet follows.
 #[derive(Serialize)]
@@ -19,24 +19,12 @@ pub(super) struct Scaled {
     replicas: i64,
 }
 
-pub(super) async fn local(
-    State(state): State<AdminState>,
-    Path(name): Path<String>,
+pub(super) async fn scale(
+    State(mut state): State<AdminState>,
+    FleetPath(id): FleetPath,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Scaled>, ApiError> {
-    scale(state, FleetId::local(&name), &body.map_err(ApiError::Body)?).await
-}
-
-pub(super) async fn namespaced(
-    State(state): State<AdminState>,
-    Path((namespace, name)): Path<(String, String)>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Scaled>, ApiError> {
-    scale(state, FleetId::new(&namespace, &name), &body.map_err(ApiError::Body)?).await
-}
-
-async fn scale(mut state: AdminState, id: FleetId, body: &[u8]) -> Result<Json<Scaled>, ApiError> {
-    let replicas = parse(body).map_err(ApiError::Invalid)?;
+    let replicas = parse(&body.map_err(ApiError::Body)?).map_err(ApiError::Invalid)?;
     state.requests.scale(id.clone(), replicas).await.map_err(|error| ApiError::scale(error, state.reader.table()))?;
     Ok(Json(Scaled { namespace: id.namespace.to_string(), name: id.name.to_string(), replicas }))
 }

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 
 use crate::admin::AdminState;
 use crate::admin::error::ApiError;
-use crate::model::{Condition, FleetId, FleetStatus, Ordinal, ReplicaName, ReplicaStatus};
+use crate::admin::fleet_path::FleetPath;
+use crate::model::{Condition, FleetStatus, Ordinal, ReplicaName, ReplicaStatus};
 use crate::routes::{FleetEntry, Route, Upstream};
 
 /// Every LoadBalancer, sorted by namespace and name.
@@ -76,21 +77,10 @@ pub(super) async fn list(State(mut state): State<AdminState>) -> Json<List> {
     Json(List { items: state.reader.table().fleets().map(|fleet| LoadBalancer::new(fleet)).collect() })
 }
 
-pub(super) async fn local(
-    State(state): State<AdminState>,
-    Path(name): Path<String>,
+pub(super) async fn show(
+    State(mut state): State<AdminState>,
+    FleetPath(id): FleetPath,
 ) -> Result<Json<LoadBalancer>, ApiError> {
-    show(state, FleetId::local(&name))
-}
-
-pub(super) async fn namespaced(
-    State(state): State<AdminState>,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Result<Json<LoadBalancer>, ApiError> {
-    show(state, FleetId::new(&namespace, &name))
-}
-
-fn show(mut state: AdminState, id: FleetId) -> Result<Json<LoadBalancer>, ApiError> {
     let table = state.reader.table();
     let fleet = table.fleet(&id).ok_or_else(|| ApiError::unknown(id, table))?;
     Ok(Json(LoadBalancer::new(fleet)))

@@ -14,6 +14,8 @@ use crate::proxy::worker::Worker;
 
 /// After an accept that failed for want of descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(50);
+/// So many in all while a queue is emptied for the last time.
+const MAX_BREATHERS: u32 = 20;
 
 /// A port on which this worker accepts.
 pub(super) struct OpenPort {
@@ -83,12 +85,36 @@ async fn accept(
     }
     // Who is in the queue has been told by the kernel that the connection stands; closing would reset them.
     let listener = listener.into_std()?;
-    while let Ok((stream, peer)) = listener.accept() {
+    let accept = || {
+        let (stream, peer) = listener.accept()?;
         stream.set_nonblocking(true)?;
-        let stream = tokio::net::TcpStream::from_std(stream)?;
-        connection::serve(worker, stream, peer.ip(), port, withdrawn);
-    }
+        Ok((tokio::net::TcpStream::from_std(stream)?, peer))
+    };
+    empty(accept, |(stream, peer)| connection::serve(worker, stream, peer.ip(), port, withdrawn)).await;
     Ok(())
+}
+
+/// Serves all that can be accepted. Errors do not end the queue, but too many that concern more than one connection do.
+async fn empty<S>(mut accept: impl FnMut() -> io::Result<S>, mut serve: impl FnMut(S)) {
+    let mut breathers = 0;
+    loop {
+        match accept() {
+            Ok(accepted) => serve(accepted),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if is_about_one_connection(&error) || error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if breathers < MAX_BREATHERS => {
+                breathers += 1;
+                tokio::time::sleep(BREATHER).await;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to accept who had come before the end"
+                );
+                return;
+            }
+        }
+    }
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {
@@ -96,4 +122,28 @@ fn is_about_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn errors_do_not_end_the_last_look_at_the_queue() {
+        let error = |kind: io::ErrorKind| Err(io::Error::from(kind));
+        let aborted = error(io::ErrorKind::ConnectionAborted);
+        let mut script = vec![
+            Ok(1),
+            aborted,
+            Ok(2),
+            error(io::ErrorKind::OutOfMemory),
+            Ok(3),
+            error(io::ErrorKind::WouldBlock),
+            Ok(4),
+        ]
+        .into_iter();
+        let mut served = Vec::new();
+        empty(|| script.next().expect("nobody looks behind the end"), |number| served.push(number)).await;
+        assert_eq!(served, [1, 2, 3]);
+    }
 }

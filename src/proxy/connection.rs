@@ -82,11 +82,20 @@ async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
                 Phase::Idle => connection.as_mut().graceful_shutdown(),
                 // Their request's future sees it and answers.
                 Phase::Upload | Phase::Await => {}
-                Phase::Head | Phase::Stream | Phase::Tunnel => return Poll::Ready(()),
+                Phase::Stream => {
+                    watch.mark_broken();
+                    return Poll::Ready(());
+                }
+                Phase::Head | Phase::Tunnel => return Poll::Ready(()),
             }
         }
         // How it ends concerns nobody: a client may leave when it likes, and what a replica did is known already.
         if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // Idle for too long and yet not done: its client does not take the rest of the last response.
+        if watch.is_expired() && watch.phase() == Phase::Idle {
+            watch.mark_broken();
             return Poll::Ready(());
         }
         // After the poll, so that a request which has arrived already is answered. A connection that has not had its

@@ -2,7 +2,7 @@
 //!
 //! A client learns a status, a CamelCase reason and a sentence; never an address or a system's words.
 
-use std::io;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
@@ -13,38 +13,28 @@ use crate::routes::PickError;
 /// Why an answer is ours and not the replica's.
 pub const REASON_HEADER: HeaderName = HeaderName::from_static("x-ringhold-reason");
 
-/// Why a request did not get a replica's answer.
+/// Why a request did not get a replica's answer; reads as its [`Reason`] does.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
     /// Nobody serves, or everybody was tried.
-    #[error("no replica is ready")]
     NoReplica,
     /// All that serve have as many requests as they may have.
-    #[error("every replica is busy")]
     Full,
     /// No connection; nothing was sent.
-    #[error("failed to connect to a replica")]
     Connect(#[source] io::Error),
     /// No connection in time; nothing was sent.
-    #[error("timed out connecting to a replica")]
     ConnectTimeout,
     /// The connection ended before a response came.
-    #[error("the replica closed the connection without a response")]
     Reset(#[source] hyper::Error),
     /// What came was no HTTP.
-    #[error("the replica's response is not valid HTTP")]
     BadResponse,
     /// No response in time.
-    #[error("the replica did not answer in time")]
     ResponseTimeout,
     /// The client stopped sending.
-    #[error("the request's body did not arrive in time")]
     RequestTimeout,
     /// The body grew past the limit while it was streamed.
-    #[error("the request's body is longer than this load balancer takes")]
     BodyTooLarge,
     /// The client broke off, or sent what is no valid body.
-    #[error("the request's body is broken")]
     BrokenBody,
 }
 
@@ -54,6 +44,8 @@ pub enum ForwardError {
 pub enum Reason {
     /// Host is missing, repeated or malformed.
     BadHost,
+    /// The target has a form that is not for this method.
+    BadTarget,
     /// The request's body is broken.
     BrokenBody,
     /// No load balancer has this host on this port.
@@ -66,6 +58,8 @@ pub enum Reason {
     BodyTooLarge,
     /// The target is too long.
     UriTooLong,
+    /// A transfer coding other than `chunked`.
+    UnsupportedCoding,
     /// Nobody could be connected to.
     ConnectFailed,
     /// The replica closed without an answer.
@@ -80,6 +74,13 @@ pub enum Reason {
     ConnectTimeout,
     /// The replica did not answer in time.
     ResponseTimeout,
+}
+
+/// Whether a request has been read to its end when it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RequestEnd {
+    Read,
+    Unread,
 }
 
 // === impl ForwardError ===
@@ -103,6 +104,12 @@ impl ForwardError {
     }
 }
 
+impl fmt::Display for ForwardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason().message())
+    }
+}
+
 impl From<PickError> for ForwardError {
     fn from(error: PickError) -> Self {
         match error {
@@ -116,14 +123,16 @@ impl From<PickError> for ForwardError {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::BadHost,
+        Self::BadTarget,
         Self::BrokenBody,
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::BodyTooLarge,
         Self::UriTooLong,
+        Self::UnsupportedCoding,
         Self::ConnectFailed,
         Self::UpstreamReset,
         Self::BadResponse,
@@ -138,12 +147,14 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadHost => "BadHost",
+            Self::BadTarget => "BadTarget",
             Self::BrokenBody => "BrokenBody",
             Self::NoRoute => "NoRoute",
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::RequestTimeout => "RequestTimeout",
             Self::BodyTooLarge => "BodyTooLarge",
             Self::UriTooLong => "UriTooLong",
+            Self::UnsupportedCoding => "UnsupportedCoding",
             Self::ConnectFailed => "ConnectFailed",
             Self::UpstreamReset => "UpstreamReset",
             Self::BadResponse => "BadResponse",
@@ -158,12 +169,13 @@ impl Reason {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadTarget | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::UnsupportedCoding => StatusCode::NOT_IMPLEMENTED,
             Self::ConnectFailed | Self::UpstreamReset | Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::NoReplica | Self::AllReplicasFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -174,12 +186,14 @@ impl Reason {
     const fn message(self) -> &'static str {
         match self {
             Self::BadHost => "the request needs exactly one valid Host",
+            Self::BadTarget => "the request's target is not one for its method",
             Self::BrokenBody => "the request's body is broken",
             Self::NoRoute => "no load balancer serves this host here; see spec.listener.hostnames",
             Self::MethodNotAllowed => "this proxy takes neither CONNECT nor TRACE",
             Self::RequestTimeout => "the request's body did not arrive in time",
             Self::BodyTooLarge => "the request's body is longer than this load balancer takes",
             Self::UriTooLong => "the request's target is too long",
+            Self::UnsupportedCoding => "of the transfer codings this proxy takes chunked alone",
             Self::ConnectFailed => "no replica could be reached",
             Self::UpstreamReset => "the replica closed the connection without an answer",
             Self::BadResponse => "the replica's answer is not valid HTTP",
@@ -190,13 +204,14 @@ impl Reason {
         }
     }
 
-    /// Whether the rest of the request may never come or must not be read, so that the connection has to end.
+    /// Whether the connection has to end, however the request's body did: who says this of itself is not understood.
     const fn closes(self) -> bool {
-        matches!(self, Self::BadHost | Self::BrokenBody | Self::BodyTooLarge | Self::UriTooLong | Self::RequestTimeout)
+        matches!(self, Self::BadHost | Self::BadTarget | Self::UnsupportedCoding | Self::UriTooLong)
     }
 
-    /// The whole answer: JSON, or plain text for who asks for text and not for JSON.
-    pub(super) fn response(self, accept: Option<&HeaderValue>) -> Response<Bytes> {
+    /// The whole answer: JSON, or plain text for who asks for text and not for JSON. After a body that was not read to
+    /// its end, nothing can follow on the connection.
+    pub(super) fn response(self, accept: Option<&HeaderValue>, end: RequestEnd) -> Response<Bytes> {
         let (reason, message) = (self.as_str(), self.message());
         let (kind, body) = if wants_text(accept) {
             ("text/plain; charset=utf-8", format!("{message} ({reason})\n"))
@@ -216,7 +231,7 @@ impl Reason {
         if self == Self::MethodNotAllowed {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
-        if self.closes() {
+        if self.closes() || end == RequestEnd::Unread {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -247,8 +262,13 @@ mod tests {
     #[test]
     fn browsers_get_text_and_programs_get_json() {
         let text = HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8");
-        assert!(Reason::AllReplicasFull.response(Some(&text)).body().starts_with(b"every replica is busy"));
-        let json = Reason::AllReplicasFull.response(Some(&HeaderValue::from_static("*/*")));
+        assert!(
+            Reason::AllReplicasFull
+                .response(Some(&text), RequestEnd::Read)
+                .body()
+                .starts_with(b"every replica is busy")
+        );
+        let json = Reason::AllReplicasFull.response(Some(&HeaderValue::from_static("*/*")), RequestEnd::Read);
         assert_eq!(&json.body()[..], b"{\"error\":\"every replica is busy\",\"reason\":\"AllReplicasFull\"}\n");
         assert_eq!(json.headers()[RETRY_AFTER], "1");
     }

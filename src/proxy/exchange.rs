@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use http::{StatusCode, Version};
 
+use crate::proxy::body::{Fate, UploadFate};
 use crate::proxy::connection::Client;
 use crate::proxy::health::Failure;
 use crate::proxy::metrics::RouteMetrics;
@@ -22,6 +23,8 @@ pub(super) struct Exchange {
     /// `None` once the response is complete and the connection is back in the pool.
     pub(super) sender: Option<Sender>,
     pub(super) lease: Option<Lease>,
+    /// How the request's body goes on, if it had one.
+    pub(super) upload: Option<UploadFate>,
     pub(super) finish: Finish,
 }
 
@@ -29,7 +32,8 @@ pub(super) struct Exchange {
 pub(super) struct Finish {
     pub(super) client: Rc<Client>,
     pub(super) metrics: Option<Arc<RouteMetrics>>,
-    pub(super) status: StatusCode,
+    /// `None`: the client left before there was one.
+    pub(super) status: Option<StatusCode>,
     pub(super) started: Instant,
     pub(super) version: Version,
     /// Whether the connection goes on to another request; an upgraded one does not.
@@ -47,17 +51,21 @@ impl Exchange {
     /// The whole response has come.
     pub(super) fn complete(&mut self) {
         if let Some(sender) = self.sender.take() {
+            self.replica.upstream.record_success();
             self.replica.give_back(sender, self.finish.client.worker.tick());
         }
         self.lease = None;
     }
 
-    /// The replica broke off in the middle.
+    /// It broke off in the middle: by the replica, unless we cut the connection because of the request's body.
     pub(super) fn on_break(&mut self) {
         self.sender = None;
         self.lease = None;
-        self.routed.metrics.broken_responses.add(1);
-        self.finish.client.worker.on_failure(&self.routed, &self.replica.upstream, Failure::Failed);
+        let ours = self.upload.as_ref().is_some_and(|fate| matches!(fate.get(), Fate::TooLarge | Fate::Broken));
+        if !ours {
+            self.routed.metrics.broken_responses.add(1);
+            self.finish.client.worker.on_failure(&self.routed, &self.replica.upstream, Failure::Failed);
+        }
         if self.finish.version < Version::HTTP_11 {
             // Such a client takes the connection's end for the response's.
             self.finish.client.watch.mark_broken();
@@ -70,7 +78,7 @@ impl Exchange {
 impl Drop for Finish {
     fn drop(&mut self) {
         if let Some(metrics) = &self.metrics {
-            metrics.on_response(self.status, self.started.elapsed());
+            metrics.on_end(self.status, self.started.elapsed());
         }
         if self.goes_on {
             self.client.watch.enter(Phase::Idle, self.client.idle.get());

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{Request, Response};
+use http::header::HOST;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use crate::model::{Ordinal, Timeouts};
@@ -27,6 +28,8 @@ pub(super) struct Answer {
     pub(super) lease: Lease,
     pub(super) replica: Rc<Replica>,
     pub(super) sender: Sender,
+    /// How the request's body goes on, if it had one.
+    pub(super) upload: Option<UploadFate>,
 }
 
 /// A try that brought no response.
@@ -49,6 +52,12 @@ struct Tries<'r> {
     /// So often it was.
     repeats: u32,
     connect_timeouts: u32,
+    /// Why it is sent once more, until it is.
+    again: Option<Kind>,
+    /// It could have been repeated but for the budget.
+    is_over_budget: bool,
+    /// Without Host, as HTTP/1.0 allows: gets the replica's address, for it is sent as HTTP/1.1.
+    lacks_host: bool,
     failed: Vec<Arc<Upstream>>,
     tried: Vec<Ordinal>,
 }
@@ -68,11 +77,21 @@ pub(super) async fn forward(
     if repeatable {
         client.replay.borrow_mut().record(&request);
     }
-    let fate = request.body().fate();
-    let request = Some(request);
-    let (failed, tried) = Default::default();
-    let mut tries =
-        Tries { client, routed, hash, request, fate, repeatable, repeats: 0, connect_timeouts: 0, failed, tried };
+    let mut tries = Tries {
+        client,
+        routed,
+        hash,
+        fate: request.body().fate(),
+        lacks_host: !request.headers().contains_key(HOST),
+        request: Some(request),
+        repeatable,
+        repeats: 0,
+        connect_timeouts: 0,
+        again: None,
+        is_over_budget: false,
+        failed: Vec::new(),
+        tried: Vec::new(),
+    };
     let answer = tries.run().await;
     if repeatable {
         client.replay.borrow_mut().clear();
@@ -93,10 +112,11 @@ impl Tries<'_> {
             };
             let replica = self.client.worker.replica(lease.upstream(), &self.routed.metrics);
             replica.picks.add(1);
+            self.count_again();
             let Failed { error, sent } = match self.on_replica(&replica).await {
                 Ok((response, sender)) => {
-                    replica.upstream.record_success();
-                    return Ok(Answer { response, lease, replica, sender });
+                    let upload = self.fate.take();
+                    return Ok(Answer { response, lease, replica, sender, upload });
                 }
                 Err(failed) => failed,
             };
@@ -116,29 +136,41 @@ impl Tries<'_> {
         let timeouts = self.routed.route.policy.timeouts;
         while let Some(sender) = replica.check_out() {
             self.client.worker.shard.upstream_reused.add(1);
-            match self.send(sender, &timeouts).await {
+            match self.send(sender, replica, &timeouts).await {
                 Err(Failed { sent: false, .. }) => {}
                 // A replica may close what is idle at any time, so a break there says nothing about it; and its keys
                 // should not wander for that. So this once the same replica is asked again, on a new connection.
-                Err(Failed { error, .. }) if self.repeat(&error) => replica.expire(u64::MAX),
+                Err(Failed { error, .. }) if self.repeat(&error) => {
+                    self.count_again();
+                    replica.expire(u64::MAX);
+                }
                 done => return done,
             }
         }
         self.client.worker.shard.upstream_new.add(1);
         match replica.connect(timeouts.connect).await {
-            Ok(sender) => self.send(sender, &timeouts).await,
+            Ok(sender) => self.send(sender, replica, &timeouts).await,
             Err(error) => Err(Failed { error, sent: false }),
         }
     }
 
-    async fn send(&mut self, mut sender: Sender, timeouts: &Timeouts) -> Result<(Response<Incoming>, Sender), Failed> {
+    async fn send(
+        &mut self,
+        mut sender: Sender,
+        replica: &Replica,
+        timeouts: &Timeouts,
+    ) -> Result<(Response<Incoming>, Sender), Failed> {
         let watch = &self.client.watch;
         match &self.fate {
             Some(fate) if fate.get() != Fate::Done => watch.enter(Phase::Upload, timeouts.idle),
             _ => watch.enter(Phase::Await, timeouts.response_header),
         }
         let sent = {
-            let request = self.request.take().expect("a request that was sent is rebuilt before it is sent again");
+            let mut request = self.request.take().expect("a request that was sent is rebuilt before it is sent again");
+            if self.lacks_host {
+                let host = HeaderValue::from_maybe_shared(replica.upstream.address.to_string());
+                request.headers_mut().insert(HOST, host.expect("addresses are written in visible ASCII"));
+            }
             let mut sending = pin!(sender.try_send_request(request));
             poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Pending if watch.is_expired() => Poll::Ready(None),
@@ -178,7 +210,7 @@ impl Tries<'_> {
         self.connect_timeouts += u32::from(matches!(error, ForwardError::ConnectTimeout));
         let goes_on = self.connect_timeouts <= self.routed.route.policy.retries.attempts;
         if goes_on {
-            self.routed.metrics.on_retry(Kind::Unsent);
+            self.again = Some(Kind::Unsent);
         }
         goes_on
     }
@@ -186,17 +218,26 @@ impl Tries<'_> {
     /// Has the request ready once more, if a replica that had it may have it again, or another one.
     fn repeat(&mut self, error: &ForwardError) -> bool {
         let retries = self.routed.route.policy.retries;
-        if !self.repeatable || !matches!(error, ForwardError::Reset(_)) || self.repeats >= retries.attempts {
+        let may = self.repeatable && matches!(error, ForwardError::Reset(_)) && self.repeats < retries.attempts;
+        if !may || self.is_over_budget {
             return false;
         }
         if !self.routed.budget.withdraw(self.client.worker.second(), retries.budget_percent) {
-            self.routed.metrics.on_retry(Kind::OverBudget);
+            self.is_over_budget = true;
+            self.routed.metrics.retries_over_budget.add(1);
             return false;
         }
         self.repeats += 1;
-        self.routed.metrics.on_retry(Kind::Repeated);
+        self.again = Some(Kind::Repeated);
         self.request = self.client.replay.borrow().rebuild();
         self.request.is_some()
+    }
+
+    /// Counts that the request goes out once more, if it does.
+    fn count_again(&mut self) {
+        if let Some(kind) = self.again.take() {
+            self.routed.metrics.on_retry(kind);
+        }
     }
 
     /// Goes on with a newer table, where there is one. A pick that finds nobody may just have met a swap: its table's

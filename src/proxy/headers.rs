@@ -7,14 +7,18 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+use crate::proxy::errors::REASON_HEADER;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Fields that a Connection header may not take away: they decide where a message goes, where it ends or who sent it.
-const NOT_NOMINABLE: [HeaderName; 4] = [HOST, CONTENT_LENGTH, AUTHORIZATION, FORWARDED];
+const NOT_NOMINABLE: [HeaderName; 5] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, AUTHORIZATION, FORWARDED];
 
 /// Prepares a request's head for the replica. Returns the protocol that the client wants to switch to.
 pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) -> Option<HeaderValue> {
@@ -30,7 +34,7 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &
         headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
-    forwarded(headers, peer);
+    forwarded(headers, version, peer);
     upgrade
 }
 
@@ -38,6 +42,18 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &
 pub(super) fn prepare_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
     headers.remove(PROXY_AUTHENTICATE);
+    // Says that an answer is ours.
+    headers.remove(REASON_HEADER);
+}
+
+/// Whether the body has no transfer coding but `chunked`, once: another would be lost, for each hop codes anew.
+pub(super) fn is_coding_supported(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// Says of a request without known length that it has a body, which hyper would not assume of a GET.
@@ -50,8 +66,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         let nominated: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .flat_map(members)
+            .filter_map(|name| HeaderName::from_bytes(name).ok())
             .filter(|name| !NOT_NOMINABLE.contains(name))
             .collect();
         for name in nominated {
@@ -73,32 +89,35 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Nothing that the client says about its origin is believed: there are no trusted peers yet.
-fn forwarded(headers: &mut HeaderMap, peer: &HeaderValue) {
+fn forwarded(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) {
     headers.remove(FORWARDED);
+    headers.remove(X_FORWARDED_PORT);
+    headers.remove(X_REAL_IP);
     headers.insert(X_FORWARDED_FOR, peer.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     match headers.get(HOST).cloned() {
         Some(host) => headers.insert(X_FORWARDED_HOST, host),
         None => headers.remove(X_FORWARDED_HOST),
     };
-    headers.append(VIA, HeaderValue::from_static("1.1 ringhold"));
+    let via = if version < Version::HTTP_11 { "1.0 ringhold" } else { "1.1 ringhold" };
+    headers.append(VIA, HeaderValue::from_static(via));
 }
 
 fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
     let wanted = version == Version::HTTP_11 && names(headers, &CONNECTION, "upgrade");
     // h2c is a hop of its own (RFC 9113 §3.1): never tunnelled, or a client could reach past every rule here.
-    let h2c =
-        protocol.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    let h2c = members(protocol).any(|token| token.eq_ignore_ascii_case(b"h2c"));
     (wanted && !h2c).then(|| protocol.clone())
 }
 
 fn names(headers: &HeaderMap, field: &HeaderName, token: &str) -> bool {
-    headers
-        .get_all(field)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|name| name.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    headers.get_all(field).iter().flat_map(members).any(|name| name.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// The members of a list (RFC 9110 §5.6.1).
+fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

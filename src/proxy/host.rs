@@ -2,14 +2,17 @@
 
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Request, Uri, Version};
+use http::{HeaderValue, Method, Request, Uri, Version};
 
 use crate::proxy::errors::Reason;
+
+/// A name of 253 bytes (RFC 1035 §2.3.4), its root dot and a port. Every suffix of it may be looked up.
+const MAX_LENGTH: usize = 260;
 
 /// Brings the request to origin form with one valid Host. The target's authority wins over the header.
 ///
 /// # Errors
-/// Host is missing on HTTP/1.1, there is more than one, or it is none.
+/// Host is missing on HTTP/1.1, there is more than one, it is none, or the target is for CONNECT.
 pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -22,11 +25,18 @@ pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
         _ => {}
     }
     if let Some(authority) = request.uri().authority() {
-        let host = without_userinfo(authority);
-        let host = HeaderValue::from_str(host).map_err(|_| Reason::BadHost)?;
-        let target = request.uri().path_and_query().cloned();
+        // Authority form is for CONNECT alone (RFC 9112 §3.2.3), and that has been refused.
+        let target = request.uri().path_and_query().ok_or(Reason::BadTarget)?;
+        let host = HeaderValue::from_str(without_userinfo(authority)).map_err(|_| Reason::BadHost)?;
+        if !is_valid(&host) {
+            return Err(Reason::BadHost);
+        }
+        // Without a path this asks of the server as a whole (RFC 9112 §3.2.4). With the root as its path it looks the
+        // same here, and rarely means anything else.
+        let asks_of_server = target == "/" && request.method() == Method::OPTIONS;
+        let target = if asks_of_server { PathAndQuery::from_static("*") } else { target.clone() };
         request.headers_mut().insert(HOST, host);
-        *request.uri_mut() = Uri::from(target.unwrap_or(PathAndQuery::from_static("/")));
+        *request.uri_mut() = Uri::from(target);
     }
     Ok(())
 }
@@ -44,6 +54,9 @@ pub(super) fn name(host: Option<&HeaderValue>) -> &str {
 
 fn is_valid(host: &HeaderValue) -> bool {
     let bytes = host.as_bytes();
+    if bytes.len() > MAX_LENGTH {
+        return false;
+    }
     // The common case without the full grammar: letters, digits, dots, hyphens and a port.
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
     let end = bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len());
@@ -78,10 +91,32 @@ mod tests {
     }
 
     #[test]
+    fn targets_come_to_origin_form() {
+        let normal = |method: Method, target: &str| {
+            let mut request = Request::new(());
+            *request.method_mut() = method;
+            *request.uri_mut() = target.parse().expect("it is a target");
+            request.headers_mut().insert(HOST, value("b"));
+            normalize(&mut request).map(|()| (request.uri().to_string(), request.headers()[HOST].clone()))
+        };
+        let good = |target: &str, host| Ok((target.to_owned(), value(host)));
+        assert_eq!(normal(Method::GET, "/x"), good("/x", "b"));
+        assert_eq!(normal(Method::GET, "http://u@a:80/x?y"), good("/x?y", "a:80"));
+        assert_eq!(normal(Method::GET, "http://a"), good("/", "a"));
+        assert_eq!(normal(Method::OPTIONS, "http://a"), good("*", "a"));
+        assert_eq!(normal(Method::OPTIONS, "http://a/x"), good("/x", "a"));
+        assert_eq!(normal(Method::GET, "a:80"), Err(Reason::BadTarget));
+        assert_eq!(normal(Method::GET, "http://a,b/"), good("/", "a,b"));
+        assert_eq!(normal(Method::GET, &format!("http://{}/", "a".repeat(261))), Err(Reason::BadHost));
+    }
+
+    #[test]
     fn hosts_that_are_none_are_refused() {
         for host in ["", ":80", "a b", "a/b", "user@a", "a:b", "a,b/c", "a:80:90"] {
             assert!(!is_valid(&value(host)), "{host}");
         }
+        let long = |length: usize| HeaderValue::from_str(&"a.".repeat(length / 2)).expect("it is ASCII");
+        assert!(is_valid(&long(260)) && !is_valid(&long(262)));
         for host in ["a", "a_b.example", "[::1]:80", "10.0.0.1:80", "a:"] {
             assert!(is_valid(&value(host)), "{host}");
         }

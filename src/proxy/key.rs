@@ -1,6 +1,7 @@
 //! A request's key: the first source that yields one wins, and after the last a random key does.
 //!
 //! An empty value yields none: whoever forgot to fill in a header should not share one replica with all others who did.
+//! Of several values in one source the first that is not empty counts.
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
@@ -31,7 +32,7 @@ pub(super) fn of(sources: &[KeySource], headers: &HeaderMap, uri: &Uri, peer: &H
     for source in sources {
         match source {
             KeySource::Header(name) => {
-                if let Some(value) = headers.get(name).filter(|value| !value.is_empty()) {
+                if let Some(value) = headers.get_all(name).iter().find(|value| !value.is_empty()) {
                     return found(value.as_bytes(), Source::Header);
                 }
             }
@@ -46,8 +47,7 @@ pub(super) fn of(sources: &[KeySource], headers: &HeaderMap, uri: &Uri, peer: &H
                 }
             }
             KeySource::Query(name) => {
-                let value = uri.query().and_then(|query| query_value(query, name));
-                if let Some(value) = value.filter(|value| !value.is_empty()) {
+                if let Some(value) = uri.query().and_then(|query| query_value(query, name)) {
                     return found(&value, Source::Query);
                 }
             }
@@ -88,11 +88,11 @@ fn set_cookie(key: &CookieKey, value: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&cookie.to_string()).ok()
 }
 
-/// The first parameter with this name, decoded as forms are: `+` is a space.
+/// The first parameter with this name that is not empty, decoded as forms are: `+` is a space.
 fn query_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, [u8]>> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (*decode(key) == *name.as_bytes()).then(|| decode(value))
+        (!value.is_empty() && *decode(key) == *name.as_bytes()).then(|| decode(value))
     })
 }
 
@@ -122,7 +122,8 @@ mod tests {
         assert_eq!(value("x=1&a+b=c%2Bd+e&a+b=2"), Some("c+d e".to_owned()));
         assert_eq!(value("a%20b=1"), Some("1".to_owned()));
         assert_eq!(value("ab=1"), None);
-        assert_eq!(value("a+b"), Some(String::new()));
+        assert_eq!(value("a+b&a+b=&a+b=1"), Some("1".to_owned()));
+        assert_eq!(value("a+b"), None);
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::proxy::ProxyConfig;
 use crate::proxy::worker::Command;
-use crate::routes::{ListenError, ListenRequest, Reader};
+use crate::routes::{ListenError, ListenRequest, Reader, RouteTable};
 
 /// Connections that the kernel holds for a worker that is busy.
 const BACKLOG: i32 = 4096;
@@ -20,8 +21,19 @@ pub(super) struct Ports {
     pub(super) config: Arc<ProxyConfig>,
     pub(super) workers: Vec<mpsc::UnboundedSender<Command>>,
     pub(super) reader: Reader,
-    /// The open ones, and whether a table has named them since they were opened.
-    open: BTreeMap<u16, bool>,
+    open: BTreeMap<u16, OpenPort>,
+}
+
+/// What decides when an open port closes.
+struct OpenPort {
+    /// A table has named it.
+    named: bool,
+    /// It was asked for once only.
+    sole: bool,
+    /// Somebody may be about to name it, so until then it stays open whatever the tables say.
+    held_until: Instant,
+    /// The newest table when it was asked for: of who asked, nothing has been published yet.
+    asked_at: u64,
 }
 
 // === impl Ports ===
@@ -36,6 +48,7 @@ impl Ports {
         let mut changes = self.reader.clone();
         let (mut asked, mut published) = (true, true);
         while asked || published {
+            let due = self.next_close();
             tokio::select! {
                 request = requests.recv(), if asked => match request {
                     Some(ListenRequest { port, reply }) => {
@@ -50,12 +63,18 @@ impl Ports {
                     published = changed;
                     self.follow().await;
                 }
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.follow().await;
+                }
             }
         }
     }
 
     fn listen(&mut self, port: u16) -> Result<(), ListenError> {
-        if self.open.contains_key(&port) {
+        let (held_until, asked_at) = (Instant::now() + self.config.port_grace, self.reader.table().version);
+        if let Some(open) = self.open.get_mut(&port) {
+            // Perhaps for another LoadBalancer, which is published after the one that names it now has gone.
+            (open.sole, open.held_until, open.asked_at) = (false, held_until, asked_at);
             return Ok(());
         }
         let mut sockets = Vec::with_capacity(self.workers.len());
@@ -74,18 +93,32 @@ impl Ports {
             worker.send(Command::Open { port, listeners }).map_err(|_| ListenError::ShuttingDown)?;
         }
         tracing::info!(port, "listening");
-        self.open.insert(port, false);
+        self.open.insert(port, OpenPort { named: false, sole: true, held_until, asked_at });
         Ok(())
     }
 
-    /// Closes the ports that a table has named and the newest does not.
+    /// When the next port closes unless a table names it.
+    fn next_close(&mut self) -> Option<Instant> {
+        let table = Arc::clone(self.reader.table());
+        let unnamed = self.open.iter().filter(|(port, open)| !is_named(&table, **port) && open.is_answered(&table));
+        unnamed.map(|(_, open)| open.held_until).min()
+    }
+
+    /// Closes the ports that the newest table does not name and nobody has asked for lately.
     async fn follow(&mut self) {
         let table = Arc::clone(self.reader.table());
         let mut withdrawn = Vec::new();
-        self.open.retain(|port, named| {
-            let is_named = table.ports().any(|named| named == *port);
-            let keep = is_named || !*named;
-            *named |= is_named;
+        let now = Instant::now();
+        self.open.retain(|port, open| {
+            let is_named = is_named(&table, *port);
+            if is_named && !open.named {
+                open.named = true;
+                if open.sole {
+                    // By whoever asked: nobody else is expected.
+                    open.held_until = now;
+                }
+            }
+            let keep = is_named || now < open.held_until || !open.is_answered(&table);
             if !keep {
                 withdrawn.push(*port);
             }
@@ -106,6 +139,19 @@ impl Ports {
             }
             tracing::info!(port, "closed");
         }
+    }
+}
+
+fn is_named(table: &RouteTable, port: u16) -> bool {
+    table.ports().any(|named| named == port)
+}
+
+// === impl OpenPort ===
+
+impl OpenPort {
+    /// Whether whoever asked has had the chance to name it.
+    fn is_answered(&self, table: &RouteTable) -> bool {
+        self.named || table.version > self.asked_at
     }
 }
 

@@ -1,6 +1,6 @@
 //! One worker's view of the route table: everything that a request needs of its route, resolved once for each snapshot.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ impl Routing {
         let table = Arc::clone(self.reader.table());
         let named = named_upstreams(&table);
         self.replicas.retain(|key, replica| {
-            let keep = named.contains_key(key);
+            let keep = named.contains(key);
             if !keep {
                 replica.retire();
             }
@@ -114,12 +114,12 @@ impl Routing {
     }
 }
 
-fn named_upstreams(table: &RouteTable) -> HashMap<usize, ()> {
+fn named_upstreams(table: &RouteTable) -> HashSet<usize> {
     table
         .fleets()
         .filter_map(|entry| entry.route.as_ref())
         .flat_map(|route| route.seats())
         .filter_map(|seat| seat.upstream.as_ref())
-        .map(|upstream| (Arc::as_ptr(upstream).addr(), ()))
+        .map(|upstream| Arc::as_ptr(upstream).addr())
         .collect()
 }

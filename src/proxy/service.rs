@@ -11,9 +11,9 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use crate::proxy::body::{RequestBody, ResponseBody};
+use crate::proxy::body::{Fate, RequestBody, ResponseBody};
 use crate::proxy::connection::Client;
-use crate::proxy::errors::{Reason, accept};
+use crate::proxy::errors::{Reason, RequestEnd, accept};
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::forward::{Answer, forward};
 use crate::proxy::routing::Routed;
@@ -26,6 +26,13 @@ struct Asked {
     set_cookie: Option<HeaderValue>,
 }
 
+/// A request that gets our own words.
+struct Refused {
+    reason: Reason,
+    end: RequestEnd,
+    finish: Finish,
+}
+
 /// Answers a request: with a replica's response, or with our own words.
 pub(super) async fn handle(
     client: Rc<Client>,
@@ -35,18 +42,17 @@ pub(super) async fn handle(
     client.watch.mark_served();
     client.watch.enter(Phase::Await, client.idle.get());
     let (accept, version) = (accept(request.headers()), request.version());
-    let status = StatusCode::OK;
-    let finish = Finish { client: Rc::clone(&client), metrics: None, status, started, version, goes_on: true };
+    let finish = Finish { client: Rc::clone(&client), metrics: None, status: None, started, version, goes_on: true };
     let mut response = match proxy(&client, request, finish).await {
         Ok(response) => response,
-        Err((reason, mut finish)) => {
+        Err(Refused { reason, end, mut finish }) => {
             match &finish.metrics {
                 Some(metrics) => metrics.on_error(reason),
                 None => client.worker.shard.on_unrouted(reason),
             }
             client.watch.enter(Phase::Stream, client.idle.get());
-            finish.status = reason.status();
-            reason.response(accept.as_ref()).map(|bytes| ResponseBody::own(bytes, finish))
+            finish.status = Some(reason.status());
+            reason.response(accept.as_ref(), end).map(|bytes| ResponseBody::own(bytes, finish))
         }
     };
     if client.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -59,10 +65,11 @@ async fn proxy(
     client: &Rc<Client>,
     mut request: Request<Incoming>,
     mut finish: Finish,
-) -> Result<Response<ResponseBody>, (Reason, Finish)> {
+) -> Result<Response<ResponseBody>, Refused> {
+    let end = if request.body().is_end_stream() { RequestEnd::Read } else { RequestEnd::Unread };
     let mut routed = match admit(client, &mut request) {
         Ok(routed) => routed,
-        Err(reason) => return Err((reason, finish)),
+        Err(reason) => return Err(Refused { reason, end, finish }),
     };
     finish.metrics = Some(Arc::clone(&routed.metrics));
     let policy = Arc::clone(&routed.route.policy);
@@ -70,7 +77,7 @@ async fn proxy(
     routed.budget.deposit(client.worker.second_of(finish.started));
     let length = request.body().size_hint().exact();
     if policy.limits.max_body_bytes != 0 && length.is_some_and(|length| length > policy.limits.max_body_bytes) {
-        return Err((Reason::BodyTooLarge, finish));
+        return Err(Refused { reason: Reason::BodyTooLarge, end, finish });
     }
     let key = {
         let hasher = &client.worker.config.key_hasher;
@@ -88,11 +95,20 @@ async fn proxy(
     let timeouts = policy.timeouts;
     let request = request
         .map(|body| RequestBody::new(body, policy.limits.max_body_bytes, &client.watch, timeouts.response_header));
+    let fate = request.body().fate();
+    let end = || match fate.as_ref().map(|fate| fate.get()) {
+        None | Some(Fate::Done) => RequestEnd::Read,
+        Some(Fate::AwaitsClient | Fate::AwaitsReplica | Fate::TooLarge | Fate::Broken) => RequestEnd::Unread,
+    };
     match forward(client, &mut routed, key.hash, request).await {
-        Ok(answer) => respond(client, routed, answer, asked, finish),
+        Ok(answer) => respond(client, routed, answer, asked, finish).map_err(|(reason, finish)| Refused {
+            reason,
+            end: end(),
+            finish,
+        }),
         Err(error) => {
             tracing::debug!(fleet = %routed.route.id, error = &error as &dyn std::error::Error, "no answer");
-            Err((error.reason(), finish))
+            Err(Refused { reason: error.reason(), end: end(), finish })
         }
     }
 }
@@ -103,6 +119,9 @@ fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>,
         return Err(Reason::MethodNotAllowed);
     }
     host::normalize(request)?;
+    if !headers::is_coding_supported(request.headers()) {
+        return Err(Reason::UnsupportedCoding);
+    }
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > client.worker.config.max_target_bytes {
         return Err(Reason::UriTooLong);
@@ -118,9 +137,12 @@ fn respond(
     asked: Asked,
     mut finish: Finish,
 ) -> Result<Response<ResponseBody>, (Reason, Finish)> {
-    let Answer { mut response, lease, replica, sender } = answer;
+    let Answer { mut response, lease, replica, sender, upload } = answer;
     let idle = routed.route.policy.timeouts.idle;
-    finish.status = response.status();
+    if !headers::is_coding_supported(response.headers()) {
+        return Err((Reason::BadResponse, finish));
+    }
+    finish.status = Some(response.status());
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = response.headers().get(UPGRADE).cloned();
     headers::prepare_response(response.headers_mut());
@@ -130,7 +152,7 @@ fn respond(
     *response.version_mut() = Version::HTTP_11;
     if !switched {
         client.watch.enter(Phase::Stream, idle);
-        let exchange = Exchange { routed, replica, sender: Some(sender), lease: Some(lease), finish };
+        let exchange = Exchange { routed, replica, sender: Some(sender), lease: Some(lease), upload, finish };
         return Ok(response.map(|inner| ResponseBody::replica(inner, exchange)));
     }
     let (Some(to_client), Some(protocol)) = (asked.upgrade, protocol) else {
@@ -140,6 +162,7 @@ fn respond(
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(UPGRADE, protocol);
     finish.goes_on = false;
+    replica.upstream.record_success();
     upgrade::start(client, to_client, to_replica, lease, idle);
     Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new(), finish)))
 }

@@ -84,6 +84,7 @@ impl Watch {
             self.phase.store(Phase::Head as u8, Relaxed);
             self.span.store(self.head_span, Relaxed);
             self.entered.store(true, Relaxed);
+            self.expired.store(false, Relaxed);
         } else {
             self.on_move();
         }
@@ -114,7 +115,8 @@ impl Watch {
         self.expired.store(true, Relaxed);
     }
 
-    /// Makes the socket end with a reset.
+    /// Makes the socket end with a reset: for what is cut off in the middle, which an HTTP/1.0 client would otherwise
+    /// take for the whole.
     pub(super) fn mark_broken(&self) {
         self.broken.store(true, Relaxed);
     }

@@ -225,7 +225,8 @@ impl Worker {
         }
     }
 
-    /// Waits until all connections have ended, cuts the rest at the deadline, and returns how many those were.
+    /// Waits until all connections have ended, closes tunnels after their grace and cuts the rest at the deadline;
+    /// returns how many those were.
     async fn drain(&self, deadline: Duration) -> usize {
         self.draining.set(true);
         for Entry { watch, .. } in self.connections.borrow().values() {
@@ -234,32 +235,50 @@ impl Worker {
             }
             watch.wake();
         }
-        let emptied = async {
-            while !self.connections.borrow().is_empty() {
-                self.gone.notified().await;
-            }
-        };
-        if tokio::time::timeout(deadline, emptied).await.is_ok() {
+        let grace = self.config.tunnel_grace.min(deadline);
+        if self.emptied(grace).await {
             return 0;
         }
-        let cut = self.connections.borrow().len();
+        let tunnels = self.close_tunnels();
+        if self.emptied(deadline - grace).await {
+            return tunnels;
+        }
+        let cut = tunnels + self.connections.borrow().len();
+        // Those that began since.
+        self.close_tunnels();
         for Entry { watch, task } in self.connections.borrow().values() {
-            if watch.phase() == Phase::Tunnel {
-                // Closes both its sides in order.
-                watch.expire();
-                watch.wake();
-            } else {
+            if watch.phase() != Phase::Tunnel {
+                // Who is idle and still here has not taken the end of its response.
+                if matches!(watch.phase(), Phase::Stream | Phase::Idle) && watch.has_served() {
+                    watch.mark_broken();
+                }
                 task.abort();
             }
         }
         // Both take effect when their tasks run, which is now.
+        self.emptied(SWEEP).await;
+        cut
+    }
+
+    /// Waits until all connections have ended; false if they have not in this time.
+    async fn emptied(&self, limit: Duration) -> bool {
         let emptied = async {
             while !self.connections.borrow().is_empty() {
                 self.gone.notified().await;
             }
         };
-        let _ = tokio::time::timeout(SWEEP, emptied).await;
-        cut
+        tokio::time::timeout(limit, emptied).await.is_ok()
+    }
+
+    /// Has every tunnel close both its sides in order; returns how many there are.
+    fn close_tunnels(&self) -> usize {
+        let connections = self.connections.borrow();
+        let tunnels = connections.values().filter(|entry| entry.watch.phase() == Phase::Tunnel);
+        let close = |Entry { watch, .. }: &Entry| {
+            watch.expire();
+            watch.wake();
+        };
+        tunnels.inspect(|entry| close(entry)).count()
     }
 }
 

@@ -47,31 +47,42 @@ pub enum Verdict {
     Full,
 }
 
+/// Bounded load at the moment of a pick.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    factor: f64,
+    /// Sum of the weights of the replicas that may share the load now.
+    eligible_weight: u64,
+}
+
+/// How willingly a candidate is taken, best first. Within one rank the less loaded, then the earlier in the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Spare,
+    /// Requests in flight, relative to the weight.
+    OverBound(u64),
+    Ramping,
+    Ejected,
+}
+
 // === impl Route ===
 
 impl Route {
     /// Leases the first candidate for this key that can serve now and is not among `tried`.
     ///
-    /// A second round takes what the first left out of caution (ejected, ramping, over its bound): a replica that may
-    /// fail is better than an error.
+    /// Where there is none, it takes one that was left out of caution, the least doubtful first: over its bound, then
+    /// ramping, then ejected. A replica that may fail is better than an error.
     ///
     /// # Errors
     /// [`PickError::NoReplica`] where nobody is ready, [`PickError::Full`] where all that are have reached their limit.
     pub fn pick(&self, hash: u64, tried: &[Ordinal]) -> Result<Lease, PickError> {
-        let mut cautious = false;
-        for member in self.ring.candidates(hash) {
-            match self.seat(member).map(|seat| (seat, self.verdict(seat, hash))) {
-                Some((seat, Verdict::Spare)) if !tried.contains(&seat.ordinal) => {
-                    if let Some(lease) = self.lease(seat) {
-                        return Ok(lease);
-                    }
-                }
-                Some((_, Verdict::Ejected | Verdict::Ramping | Verdict::OverBound)) => cautious = true,
-                _ => {}
+        let bound = self.bound();
+        // A lease that fails met a race: the next look sees that replica full or closed.
+        for _ in 0..=self.seats.len() {
+            let Some(seat) = self.best(hash, tried, bound) else { break };
+            if let Some(lease) = self.lease(seat) {
+                return Ok(lease);
             }
-        }
-        if cautious && let Some(lease) = self.second_round(hash, tried) {
-            return Ok(lease);
         }
         let untried =
             |seat: &&Seat| seat.upstream.as_ref().is_some_and(|up| up.is_open()) && !tried.contains(&seat.ordinal);
@@ -81,35 +92,32 @@ impl Route {
     /// All candidates for this key in order, with what a pick would say of each now.
     #[must_use]
     pub fn explain(&self, hash: u64) -> Vec<Candidate> {
-        let mut list: Vec<Candidate> = self
-            .ring
+        let bound = self.bound();
+        let taken = self.best(hash, &[], bound).map(|seat| seat.ordinal);
+        self.ring
             .candidates(hash)
             .filter_map(|member| self.seat(member))
             .map(|seat| Candidate {
                 ordinal: seat.ordinal,
                 replica: seat.upstream.as_ref().map(|upstream| upstream.name.clone()),
-                verdict: self.verdict(seat, hash),
+                verdict: if taken == Some(seat.ordinal) { Verdict::Taken } else { self.verdict(seat, hash, bound) },
             })
-            .collect();
-        let second_round = |candidate: &&mut Candidate| {
-            matches!(candidate.verdict, Verdict::Ejected | Verdict::Ramping | Verdict::OverBound)
-        };
-        let taken = match list.iter().position(|candidate| candidate.verdict == Verdict::Spare) {
-            Some(first) => list.get_mut(first),
-            None => list.iter_mut().find(second_round),
-        };
-        if let Some(candidate) = taken {
-            candidate.verdict = Verdict::Taken;
-        }
-        list
+            .collect()
     }
 
-    fn second_round(&self, hash: u64, tried: &[Ordinal]) -> Option<Lease> {
-        self.ring
-            .candidates(hash)
-            .filter_map(|member| self.seat(member))
-            .filter(|seat| !tried.contains(&seat.ordinal))
-            .find_map(|seat| self.lease(seat))
+    fn best(&self, hash: u64, tried: &[Ordinal], bound: Option<Bound>) -> Option<&Seat> {
+        let mut best: Option<(Rank, &Seat)> = None;
+        for seat in self.ring.candidates(hash).filter_map(|member| self.seat(member)) {
+            if tried.contains(&seat.ordinal) {
+                continue;
+            }
+            match Rank::new(self.verdict(seat, hash, bound), seat) {
+                Some(Rank::Spare) => return Some(seat),
+                Some(rank) if best.is_none_or(|(least, _)| rank < least) => best = Some((rank, seat)),
+                _ => {}
+            }
+        }
+        best.map(|(_, seat)| seat)
     }
 
     fn lease(&self, seat: &Seat) -> Option<Lease> {
@@ -118,35 +126,63 @@ impl Route {
     }
 
     /// [`Verdict::Spare`] for every seat that could serve; which of them is taken is the caller's choice.
-    fn verdict(&self, seat: &Seat, hash: u64) -> Verdict {
+    fn verdict(&self, seat: &Seat, hash: u64, bound: Option<Bound>) -> Verdict {
         let Some(upstream) = seat.upstream.as_ref().filter(|upstream| upstream.is_open()) else {
             return Verdict::NotReady;
         };
+        let limit = self.policy.limits.max_concurrent_per_replica;
+        let in_flight = upstream.in_flight();
+        if limit != 0 && in_flight >= limit as usize {
+            return Verdict::Full;
+        }
         if upstream.is_ejected() {
             return Verdict::Ejected;
         }
         if !seat.admits(hash) {
             return Verdict::Ramping;
         }
-        let limit = self.policy.limits.max_concurrent_per_replica;
-        let in_flight = upstream.in_flight();
-        if limit != 0 && in_flight >= limit as usize {
-            return Verdict::Full;
-        }
-        match self.policy.bounded_load {
-            Some(factor) if in_flight + 1 > self.bound(factor, seat.weight, upstream.fleet_in_flight()) => {
-                Verdict::OverBound
-            }
+        match bound {
+            Some(bound) if in_flight + 1 > bound.of(seat.weight, upstream.fleet_in_flight()) => Verdict::OverBound,
             _ => Verdict::Spare,
         }
     }
 
+    /// Who is ejected takes no load, so its share has to fit on the others.
+    fn bound(&self) -> Option<Bound> {
+        let factor = self.policy.bounded_load?;
+        let shares = |seat: &&Seat| seat.upstream.as_ref().is_some_and(|up| up.is_open() && !up.is_ejected());
+        let eligible_weight = self.seats.iter().filter(shares).map(|seat| u64::from(seat.weight)).sum();
+        Some(Bound { factor, eligible_weight })
+    }
+}
+
+// === impl Bound ===
+
+impl Bound {
     /// The most requests that a replica may have: ⌈factor · (total + 1) · weight / eligible weight⌉
     /// (Mirrokni, Thorup, Zadimoghaddam: Consistent Hashing with Bounded Loads, 2016).
-    fn bound(&self, factor: f64, weight: u16, total: usize) -> usize {
+    fn of(self, weight: u16, total: usize) -> usize {
         let share = f64::from(weight) / self.eligible_weight.max(1) as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small, positive, rounded up")]
-        let bound = (factor * (total + 1) as f64 * share).ceil() as usize;
+        let bound = (self.factor * (total + 1) as f64 * share).ceil() as usize;
         bound
+    }
+}
+
+// === impl Rank ===
+
+impl Rank {
+    /// `None`: can't be taken at all.
+    fn new(verdict: Verdict, seat: &Seat) -> Option<Self> {
+        match verdict {
+            Verdict::Taken | Verdict::Spare => Some(Self::Spare),
+            Verdict::OverBound => {
+                let in_flight = seat.upstream.as_ref().map_or(0, |upstream| upstream.in_flight() as u64);
+                Some(Self::OverBound((in_flight << 16) / u64::from(seat.weight.max(1))))
+            }
+            Verdict::Ramping => Some(Self::Ramping),
+            Verdict::Ejected => Some(Self::Ejected),
+            Verdict::NotReady | Verdict::Full => None,
+        }
     }
 }

@@ -158,10 +158,8 @@ impl Publisher {
         for (index, seat) in (0_u16..).zip(&seats) {
             seat_of[usize::from(seat.ordinal.0)] = index;
         }
-        let eligible_weight =
-            seats.iter().filter(|seat| seat.upstream.is_some()).map(|seat| u64::from(seat.weight)).sum();
         let policy = Arc::clone(&placement.policy);
-        Ok(Route { id: id.clone(), policy, ring, shares, seats, seat_of, eligible_weight })
+        Ok(Route { id: id.clone(), policy, ring, shares, seats, seat_of })
     }
 
     fn seat(&self, state: &mut State, id: &FleetId, placed: &PlacedSeat) -> Seat {

@@ -49,8 +49,6 @@ pub struct Route {
     pub(super) seats: Vec<Seat>,
     /// From an ordinal to its seat's index; `u16::MAX`: none.
     pub(super) seat_of: Vec<u16>,
-    /// Sum of the weights of seats with a replica.
-    pub(super) eligible_weight: u64,
 }
 
 /// A member's place, taken by a replica or empty for now.

@@ -29,6 +29,8 @@ pub struct FleetEntry {
 #[derive(Debug, Default)]
 struct RoutedPort {
     hosts: HashMap<Box<str>, Arc<Route>>,
+    /// By what follows the `*.`.
+    wildcards: HashMap<Box<str>, Arc<Route>>,
     any: Option<Arc<Route>>,
 }
 
@@ -43,7 +45,11 @@ impl RouteTable {
                 port.any.get_or_insert_with(|| Arc::clone(route));
             }
             for host in &route.policy.listener.hostnames {
-                port.hosts.entry(host.as_str().into()).or_insert_with(|| Arc::clone(route));
+                let (hosts, host) = match host.strip_prefix("*.") {
+                    Some(suffix) => (&mut port.wildcards, suffix),
+                    None => (&mut port.hosts, host.as_str()),
+                };
+                hosts.entry(host.into()).or_insert_with(|| Arc::clone(route));
             }
         }
         Self { version, fleets, ports }
@@ -54,7 +60,7 @@ impl RouteTable {
     #[must_use]
     pub fn route(&self, port: u16, host: &str) -> Option<&Arc<Route>> {
         let port = self.ports.get(&port)?;
-        if port.hosts.is_empty() {
+        if port.hosts.is_empty() && port.wildcards.is_empty() {
             return port.any.as_ref();
         }
         let lower;
@@ -89,13 +95,9 @@ impl RouteTable {
 impl RoutedPort {
     /// `*.example` stands for one or more labels before `.example`.
     fn wildcard(&self, host: &str) -> Option<&Arc<Route>> {
-        let mut rest = host;
-        while let Some(dot) = rest.find('.') {
-            rest = &rest[dot + 1..];
-            if let Some(route) = self.hosts.get(format!("*.{rest}").as_str()) {
-                return Some(route);
-            }
+        if self.wildcards.is_empty() {
+            return None;
         }
-        None
+        host.match_indices('.').find_map(|(dot, _)| self.wildcards.get(&host[dot + 1..]))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Fixture, Replica, eventually, get, mk_replica, read_head, refusing};
+use crate::support::{Client, Fixture, Replica, eventually, get, mk_replica, read_head, refusing};
 
 const SOON: Duration = Duration::from_millis(200);
 
@@ -73,4 +73,49 @@ async fn at_most_a_third_is_ejected_and_never_the_last() {
     fixture.publish(&[mk_replica(7, 0, addresses[0])]);
     assert_eq!(get(fixture.port, "/", &[]).await.status, 502);
     assert!(!fixture.is_ejected(0), "the last that serves");
+}
+
+#[tokio::test]
+async fn responses_that_break_off_count_as_failures() {
+    let broken = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart").await.unwrap();
+    })
+    .await;
+    let (b, c) = (Replica::named("b").await, Replica::named("c").await);
+    let fixture = Fixture::start(&[broken.address, b.address, c.address]).await;
+    let key = fixture.to(0);
+    for number in 0..5 {
+        assert!(!fixture.is_ejected(0), "after {number}");
+        let mut client = Client::connect(fixture.port).await;
+        client.send(&format!("GET / HTTP/1.1\r\nHost: a\r\n{key}\r\n\r\n")).await;
+        assert_eq!(client.response("GET").await, None);
+    }
+    assert!(fixture.is_ejected(0));
+}
+
+#[tokio::test]
+async fn an_upload_that_we_cut_off_is_not_the_replicas_failure() {
+    // Answers before the body is complete, and then waits for the rest of it.
+    let early = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart").await.unwrap();
+        while !read_head(&mut stream).await.is_empty() {}
+    })
+    .await;
+    let b = Replica::named("b").await;
+    let fixture = Fixture::with(&[early.address, b.address], |policy| policy.limits.max_body_bytes = 10).await;
+    let key = fixture.to(0);
+    for _ in 0..6 {
+        let mut client = Client::connect(fixture.port).await;
+        client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\n{key}\r\nTransfer-Encoding: chunked\r\n\r\n")).await;
+        client.head().await.unwrap();
+        client.send("b\r\n0123456789a\r\n0\r\n\r\n").await;
+        client.is_closed_now().await;
+        eventually("it is over", || fixture.in_flight() == 0).await;
+    }
+    assert!(!fixture.is_ejected(0));
+    assert!(
+        fixture.metrics().contains("ringhold_broken_responses_total{namespace=\"default\",loadbalancer=\"web\"} 0")
+    );
 }

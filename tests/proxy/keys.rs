@@ -114,3 +114,13 @@ async fn a_cookie_is_set_only_where_no_earlier_source_gave_a_key() {
     let set = get(fleet.fixture.port, "/", &[]).await;
     assert!(!set.field("set-cookie").unwrap().contains("max-age"), "{}", set.head);
 }
+
+#[tokio::test]
+async fn of_several_values_the_first_that_is_not_empty_is_the_key() {
+    let fleet = fleet(vec![KeySource::Header("x-user-id".parse().unwrap()), KeySource::Query("user".to_owned())]).await;
+    let home = fleet.get("/", &["X-User-Id: ann"]).await;
+    for _ in 0..3 {
+        assert_eq!(fleet.get("/", &["X-User-Id:", "X-User-Id: ann"]).await, home);
+        assert_eq!(fleet.get("/?user=&user=ann", &[]).await, home);
+    }
+}

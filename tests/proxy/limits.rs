@@ -149,3 +149,33 @@ async fn more_connections_than_allowed_wait_their_turn() {
     drop(first);
     assert_eq!(second.response("GET").await.unwrap().body, "a");
 }
+
+#[tokio::test]
+async fn a_host_longer_than_any_name_is_a_400() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::start(&[a.address]).await;
+    let response = get(fixture.port, "/", &[&format!("Host: {}", "a.".repeat(200))]).await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (400, Some("badhost")));
+}
+
+#[tokio::test]
+async fn a_target_for_connect_is_refused_of_others() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::start(&[a.address]).await;
+    let response = get(fixture.port, "a.example:80", &[]).await;
+    assert_eq!((response.status, response.field("x-ringhold-reason")), (400, Some("badtarget")));
+    assert_eq!(a.requests(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_before_the_body_was_read_is_the_last() {
+    let fixture = Fixture::start(&[]).await;
+    for (length, closes) in [("Content-Length: 9", Some("close")), ("Content-Length: 0", None)] {
+        for host in ["Host: a", "Host: a/"] {
+            let mut client = Client::connect(fixture.port).await;
+            let response = client.request("POST", "/", &[length, host], "").await;
+            let expected = if response.status == 400 { Some("close") } else { closes };
+            assert_eq!(response.field("connection"), expected, "{host}, {length}: {}", response.status);
+        }
+    }
+}

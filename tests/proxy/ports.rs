@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringhold::routes::ListenError;
 
@@ -51,4 +52,42 @@ async fn a_withdrawn_port_closes_and_can_be_opened_again() {
     Arc::make_mut(&mut fixture.desired.route).listener.port = old;
     fixture.publish(&[mk_replica(0, 0, a.address)]);
     assert_eq!(get(old, "/", &[]).await.body, "a");
+}
+
+fn is_open(port: u16) -> bool {
+    std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+#[tokio::test]
+async fn a_port_that_no_table_comes_to_name_closes_after_its_grace() {
+    let a = Replica::named("a").await;
+    let grace = Duration::from_millis(300);
+    let fixture = Fixture::configured(&[a.address], |_| {}, |config| config.port_grace = grace).await;
+    let port = free_port();
+    fixture.listeners.listen(port).await.unwrap();
+    tokio::time::sleep(2 * grace).await;
+    assert!(is_open(port), "nothing has been published since");
+    fixture.listeners.listen(port).await.unwrap();
+    fixture.publish(&[mk_replica(0, 0, a.address)]);
+    assert!(is_open(port));
+    eventually("it is closed", || !is_open(port)).await;
+    assert!(is_open(fixture.port), "a port in use stays open for ever");
+}
+
+#[tokio::test]
+async fn a_port_can_be_handed_on_in_two_steps() {
+    let a = Replica::named("a").await;
+    let mut fixture = Fixture::start(&[a.address]).await;
+    let replica = [mk_replica(0, 0, a.address)];
+    let (port, other) = (fixture.port, free_port());
+    fixture.listeners.listen(other).await.unwrap();
+    // Somebody else wants the port, and meanwhile whoever has it is published once more.
+    fixture.listeners.listen(port).await.unwrap();
+    fixture.publish(&replica);
+    for next in [other, port] {
+        Arc::make_mut(&mut fixture.desired.route).listener.port = next;
+        fixture.publish(&replica);
+        assert_eq!(get(next, "/", &[]).await.body, "a");
+        assert!(is_open(port));
+    }
 }

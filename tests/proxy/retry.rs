@@ -158,5 +158,25 @@ async fn repeats_end_with_the_budget() {
         assert_eq!(client.get("/", &[&key]).await.status, 200, "repeat {number} is in the reserve");
     }
     assert_eq!(client.get("/", &[&key]).await.status, 502);
-    assert!(fixture.metrics().contains("kind=\"over_budget\"} 1"), "{}", fixture.metrics());
+    assert!(
+        fixture.metrics().contains("retries_over_budget_total{namespace=\"default\",loadbalancer=\"web\"} 1"),
+        "{}",
+        fixture.metrics()
+    );
+}
+
+#[tokio::test]
+async fn a_request_over_the_budget_is_counted_once_even_on_a_pooled_connection() {
+    // Answers the first request of each connection and breaks off at the second.
+    let replica = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        read_head(&mut stream).await;
+    })
+    .await;
+    let fixture = Fixture::with(&[replica.address], |policy| policy.retries.budget_percent = 0).await;
+    let mut client = Client::connect(fixture.port).await;
+    while client.get("/", &[]).await.status == 200 {}
+    let counted = "ringhold_retries_over_budget_total{namespace=\"default\",loadbalancer=\"web\"} 1\n";
+    assert!(fixture.metrics().contains(counted), "{}", fixture.metrics());
 }

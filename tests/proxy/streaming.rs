@@ -293,3 +293,56 @@ async fn a_stalled_response_breaks_after_the_idle_time() {
     assert_eq!(client.response("GET").await, None);
     eventually("the lease is back", || fixture.in_flight() == 0).await;
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_take_the_end_of_a_response_is_cut_off() {
+    let replica = Replica::http(|request| async move {
+        let length: usize = request.uri().path()[1..].parse().unwrap();
+        http::Response::new(vec![b'x'; length].into())
+    })
+    .await;
+    let short = std::time::Duration::from_millis(300);
+    let fixture = Fixture::with(&[replica.address], |policy| policy.timeouts.idle = short).await;
+    // Of one of these, the sockets take all but what fits into the proxy's own buffer.
+    let mut clients = Vec::new();
+    for length in (0..96).map(|number| number * 64 * 1024) {
+        let mut client = Client::connect(fixture.port).await;
+        client.send(&format!("GET /{length} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        clients.push(client);
+    }
+    eventually("all are there", || fixture.handle.metrics().client_connections() > 0).await;
+    eventually("all are gone", || fixture.handle.metrics().client_connections() == 0).await;
+}
+
+/// Sends a part of a body without known length, and then nothing.
+async fn stalling() -> Replica {
+    Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n").await.unwrap();
+        read_head(&mut stream).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_client_that_knows_no_chunks_sees_a_stall_as_a_reset() {
+    let replica = stalling().await;
+    let short = std::time::Duration::from_millis(150);
+    let fixture = Fixture::with(&[replica.address], |policy| policy.timeouts.idle = short).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    let end = until_eof(&mut client.stream).await;
+    assert_eq!(end.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+}
+
+#[tokio::test]
+async fn a_client_that_knows_no_chunks_sees_a_cut_as_a_reset() {
+    let replica = stalling().await;
+    let fixture = Fixture::start(&[replica.address]).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    client.head().await.unwrap();
+    assert_eq!(fixture.handle.shutdown(std::time::Duration::from_millis(100)).await, 1);
+    let end = until_eof(&mut client.stream).await;
+    assert_eq!(end.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+}

@@ -116,3 +116,15 @@ async fn tunnels_end_at_the_deadline_of_a_shutdown() {
     assert_eq!(cut, 1);
     until_eof(&mut client.stream).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_tunnel_does_not_hold_up_a_shutdown_for_longer_than_its_grace() {
+    let replica = raw_echo().await;
+    let grace = Duration::from_millis(200);
+    let fixture = Fixture::configured(&[replica.address], |_| {}, |config| config.tunnel_grace = grace).await;
+    let mut client = open_tunnel(&fixture).await;
+    let started = std::time::Instant::now();
+    assert_eq!(fixture.handle.shutdown(Duration::from_secs(60)).await, 1);
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    until_eof(&mut client.stream).await.unwrap();
+}

@@ -23,10 +23,12 @@ pub struct ProxyMetrics {
 #[derive(Default)]
 struct Sum {
     responses: [u64; 5],
+    cancelled: u64,
     errors: [u64; Reason::ALL.len()],
     durations: [u64; BOUNDS.len() + 1],
     duration_sum_micros: u64,
     retries: [u64; Kind::ALL.len()],
+    retries_over_budget: u64,
     picks: BTreeMap<Ordinal, u64>,
     ejections: u64,
     broken_responses: u64,
@@ -72,6 +74,11 @@ impl Collector for ProxyMetrics {
         self.errors(&mut encoder, &sums)?;
         picks(&mut encoder, &sums)?;
         retries(&mut encoder, &sums)?;
+        let help = "Requests that were not sent once more, because the budget was spent";
+        let mut family = counters(&mut encoder, "ringhold_retries_over_budget", help)?;
+        for (id, sum) in &sums {
+            write(&mut family, &fleet(id), sum.retries_over_budget)?;
+        }
         let mut family = counters(&mut encoder, "ringhold_ejections", "Replicas taken out for failing")?;
         for (id, sum) in &sums {
             write(&mut family, &fleet(id), sum.ejections)?;
@@ -122,10 +129,12 @@ impl Sum {
     fn add(&mut self, metrics: &RouteMetrics) {
         let RouteMetrics {
             responses,
+            cancelled,
             errors,
             durations,
             duration_sum_micros,
             retries,
+            retries_over_budget,
             picks,
             ejections,
             broken_responses,
@@ -135,6 +144,8 @@ impl Sum {
         add_all(&mut self.durations, durations);
         add_all(&mut self.retries, retries);
         self.duration_sum_micros += duration_sum_micros.get();
+        self.cancelled += cancelled.get();
+        self.retries_over_budget += retries_over_budget.get();
         self.ejections += ejections.get();
         self.broken_responses += broken_responses.get();
         for (ordinal, count) in &*picks.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -150,12 +161,17 @@ fn add_all(sums: &mut [u64], counters: &[Counter]) {
 }
 
 fn requests(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
-    let mut family = counters(encoder, "ringhold_requests", "Requests by class of the status that the client got")?;
+    let mut family = counters(
+        encoder,
+        "ringhold_requests",
+        "Requests by class of the status that the client got, or cancelled by it before",
+    )?;
     for (id, sum) in sums {
         let [namespace, name] = fleet(id);
         for (class, count) in CLASSES.into_iter().zip(sum.responses) {
-            write_seen(&mut family, &[namespace, name, ("code", class)], count)?;
+            write_seen(&mut family, &[namespace, name, ("class", class)], count)?;
         }
+        write_seen(&mut family, &[namespace, name, ("class", "cancelled")], sum.cancelled)?;
     }
     Ok(())
 }

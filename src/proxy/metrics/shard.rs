@@ -38,8 +38,6 @@ pub(in crate::proxy) enum Kind {
     Unsent,
     /// The replica had it and broke off; it was safe to repeat.
     Repeated,
-    /// It would have been safe to repeat, but the budget was spent.
-    OverBudget,
 }
 
 /// Upper bounds of the duration buckets, in microseconds; one more bucket takes the rest.
@@ -53,10 +51,14 @@ pub(super) const BOUNDS: [u64; 15] = [
 pub(in crate::proxy) struct RouteMetrics {
     /// By class of status, 1xx to 5xx.
     pub(super) responses: [Counter; 5],
+    /// Requests whose client left before a response began.
+    pub(super) cancelled: Counter,
     pub(super) errors: [Counter; Reason::ALL.len()],
     pub(super) durations: [Counter; BOUNDS.len() + 1],
     pub(super) duration_sum_micros: Counter,
     pub(super) retries: [Counter; Kind::ALL.len()],
+    /// Requests that would have been safe to repeat, but for the budget.
+    pub(in crate::proxy) retries_over_budget: Counter,
     pub(super) picks: Mutex<BTreeMap<Ordinal, Arc<Counter>>>,
     /// Replicas that this worker ejected.
     pub(in crate::proxy) ejections: Counter,
@@ -97,13 +99,15 @@ impl Source {
 }
 
 impl Kind {
-    pub(super) const ALL: [&str; 3] = ["unsent", "repeated", "over_budget"];
+    pub(super) const ALL: [&str; 2] = ["unsent", "repeated"];
 }
 
 // === impl RouteMetrics ===
 
 impl RouteMetrics {
-    pub(in crate::proxy) fn on_response(&self, status: StatusCode, took: Duration) {
+    /// A request is over: with this status, or because its client left.
+    pub(in crate::proxy) fn on_end(&self, status: Option<StatusCode>, took: Duration) {
+        let Some(status) = status else { return self.cancelled.add(1) };
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         self.responses[class].add(1);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
