@@ -9,7 +9,7 @@ pub struct Listeners {
 }
 
 /// Open this port and say how it went. A port that is open already is fine. The proxy closes a port once a table that
-/// named it has been followed by one that does not.
+/// named it has been followed by one that does not, and one that no table comes to name after a grace.
 #[derive(Debug)]
 pub struct ListenRequest {
     /// The TCP port.
