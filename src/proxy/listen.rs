@@ -32,8 +32,6 @@ struct OpenPort {
     sole: bool,
     /// Somebody may be about to name it, so until then it stays open whatever the tables say.
     held_until: Instant,
-    /// The newest table when it was asked for: of who asked, nothing has been published yet.
-    asked_at: u64,
 }
 
 // === impl Ports ===
@@ -71,10 +69,10 @@ impl Ports {
     }
 
     fn listen(&mut self, port: u16) -> Result<(), ListenError> {
-        let (held_until, asked_at) = (Instant::now() + self.config.port_grace, self.reader.table().version);
+        let held_until = Instant::now() + self.config.port_grace;
         if let Some(open) = self.open.get_mut(&port) {
             // Perhaps for another LoadBalancer, which is published after the one that names it now has gone.
-            (open.sole, open.held_until, open.asked_at) = (false, held_until, asked_at);
+            (open.sole, open.held_until) = (false, held_until);
             return Ok(());
         }
         let mut sockets = Vec::with_capacity(self.workers.len());
@@ -93,14 +91,14 @@ impl Ports {
             worker.send(Command::Open { port, listeners }).map_err(|_| ListenError::ShuttingDown)?;
         }
         tracing::info!(port, "listening");
-        self.open.insert(port, OpenPort { named: false, sole: true, held_until, asked_at });
+        self.open.insert(port, OpenPort { named: false, sole: true, held_until });
         Ok(())
     }
 
     /// When the next port closes unless a table names it.
     fn next_close(&mut self) -> Option<Instant> {
         let table = Arc::clone(self.reader.table());
-        let unnamed = self.open.iter().filter(|(port, open)| !is_named(&table, **port) && open.is_answered(&table));
+        let unnamed = self.open.iter().filter(|(port, _)| !is_named(&table, **port));
         unnamed.map(|(_, open)| open.held_until).min()
     }
 
@@ -118,7 +116,7 @@ impl Ports {
                     open.held_until = now;
                 }
             }
-            let keep = is_named || now < open.held_until || !open.is_answered(&table);
+            let keep = is_named || now < open.held_until;
             if !keep {
                 withdrawn.push(*port);
             }
@@ -144,15 +142,6 @@ impl Ports {
 
 fn is_named(table: &RouteTable, port: u16) -> bool {
     table.ports().any(|named| named == port)
-}
-
-// === impl OpenPort ===
-
-impl OpenPort {
-    /// Whether whoever asked has had the chance to name it.
-    fn is_answered(&self, table: &RouteTable) -> bool {
-        self.named || table.version > self.asked_at
-    }
 }
 
 /// Who else may bind the same port.
