@@ -68,6 +68,7 @@ async fn a_changed_period_takes_effect_at_once() {
     let harness = Process::new();
     let mut desired = harness.fleet(&FleetId::local("web"));
     desired.health.period = Duration::from_secs(3_600);
+    harness.backend().accept(&desired).unwrap();
     harness.ready(&desired, &replica(&desired, 0, 0)).await;
     desired.health.period = Duration::from_millis(50);
     desired.health.path = "/nowhere".to_owned();
