@@ -5,16 +5,18 @@ pub mod guard;
 mod output;
 mod ports;
 mod supervise;
+mod support;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, OnceCell, watch};
+use tokio::process::Child;
+use tokio::sync::{Notify, watch};
 
 use crate::backend::{Backend, BackendError, Unsupported};
 use crate::model::{Desired, FleetId, Health, NewReplica, Replica, ReplicaName, ReplicaState, ReplicaUid, Traffic};
@@ -40,7 +42,7 @@ pub struct ProcessConfig {
 pub struct ProcessBackend {
     config: ProcessConfig,
     ports: Ports,
-    guard: OnceCell<Arc<Guard>>,
+    guard: Arc<Guard>,
     shared: Arc<Shared>,
 }
 
@@ -54,6 +56,7 @@ struct Shared {
 struct State {
     started: u64,
     replicas: HashMap<ReplicaUid, Entry>,
+    /// Probe settings, which may change while replicas run; of fleets that have any.
     health: HashMap<FleetId, watch::Sender<Health>>,
 }
 
@@ -61,7 +64,16 @@ struct State {
 struct Entry {
     fleet: FleetId,
     replica: Replica,
+    /// How long it was ready before it turned unready last.
+    last_ready: Duration,
     stop: Arc<Notify>,
+}
+
+/// A replica whose name is entered and whose process is still to be started.
+struct Entered {
+    uid: ReplicaUid,
+    stop: Arc<Notify>,
+    health: watch::Receiver<Health>,
 }
 
 // === impl ProcessBackend ===
@@ -71,24 +83,41 @@ impl ProcessBackend {
     #[must_use]
     pub fn new(config: ProcessConfig) -> Self {
         let ports = Ports::new(std::process::id());
-        Self { config, ports, guard: OnceCell::new(), shared: Arc::default() }
+        let guard = Arc::new(Guard::new(config.ringhold.clone()));
+        Self { config, ports, guard, shared: Arc::default() }
     }
 
-    async fn guard(&self) -> Result<Arc<Guard>, BackendError> {
-        let start = || async { Guard::start(&self.config.ringhold).map(Arc::new) };
-        self.guard.get_or_try_init(start).await.cloned().map_err(|error| BackendError::Unavailable {
-            message: format!("can't start the guard of the replicas, {}: {error}", self.config.ringhold.display()),
+    /// A failed start in the words of what is to be mended.
+    fn cannot_start(&self, program: &Path, error: &std::io::Error) -> String {
+        let ringhold = &self.config.ringhold;
+        if ringhold.exists() {
+            return format!("can't start {}: {error}", program.display());
+        }
+        let ringhold = ringhold.display();
+        format!(
+            "Ringhold's own program {ringhold} is gone, and no replica starts without it; put it back or restart Ringhold"
+        )
+    }
+
+    fn start(&self, desired: &Desired, new: &NewReplica, port: u16) -> Result<Child, BackendError> {
+        let container = desired.template.containers.first().ok_or_else(|| BackendError::Rejected {
+            reason: "ReplicaRejected",
+            message: "spec.template.spec.containers: empty; declare one".to_owned(),
+        })?;
+        let command = CommandLine::new(container, new, port)?;
+        command.spawn(&self.config.ringhold).map_err(|error| BackendError::Rejected {
+            reason: "StartFailed",
+            message: self.cannot_start(&command.program, &error),
         })
     }
 
-    /// Notes a replica that has just been started.
-    fn enter(
-        &self,
-        desired: &Desired,
-        new: &NewReplica,
-        address: SocketAddr,
-    ) -> (ReplicaUid, Arc<Notify>, watch::Receiver<Health>) {
+    /// Enters a replica unless its name is taken: looked up and entered in one step, so that of two creates one starts it.
+    fn enter(&self, desired: &Desired, new: &NewReplica, address: SocketAddr) -> Option<Entered> {
         let mut state = self.shared.state();
+        let is_known = |entry: &Entry| entry.fleet == desired.id && entry.replica.name == new.name;
+        if state.replicas.values().any(is_known) {
+            return None;
+        }
         state.started += 1;
         let uid = ReplicaUid(format!("process-{}", state.started).into());
         let NewReplica { name, ordinal, incarnation, template, failures } = new.clone();
@@ -107,37 +136,28 @@ impl ProcessBackend {
             traffic: Traffic::default(),
         };
         let stop = Arc::new(Notify::new());
-        let health = state.health(desired).subscribe();
-        state.replicas.insert(uid.clone(), Entry { fleet: desired.id.clone(), replica, stop: Arc::clone(&stop) });
-        (uid, stop, health)
+        let first = || watch::channel(desired.health.clone()).0;
+        let health = state.health.entry(desired.id.clone()).or_insert_with(first).subscribe();
+        let (fleet, last_ready) = (desired.id.clone(), Duration::ZERO);
+        state.replicas.insert(uid.clone(), Entry { fleet, replica, last_ready, stop: Arc::clone(&stop) });
+        Some(Entered { uid, stop, health })
     }
 }
 
 impl Backend for ProcessBackend {
     fn accept(&self, desired: &Desired) -> Result<(), Vec<Unsupported>> {
-        let containers = &desired.template.containers;
-        let mut unsupported = Vec::new();
-        if containers.len() > 1 {
-            unsupported.push(Unsupported {
-                path: "spec.template.spec.containers".to_owned(),
-                message: format!("{} containers: a local process stands for one; leave one", containers.len()),
-            });
+        let unsupported = support::unsupported(&desired.template);
+        if !unsupported.is_empty() {
+            return Err(unsupported);
         }
-        if containers.iter().any(|container| container.command.is_empty()) {
-            unsupported.push(Unsupported {
-                path: "spec.template.spec.containers[0].command".to_owned(),
-                message: "missing: a local process has no image to take it from; name the program to run".to_owned(),
-            });
-        }
-        if unsupported.is_empty() {
-            self.shared.state().health(desired).send_if_modified(|health| {
+        if let Some(health) = self.shared.state().health.get(&desired.id) {
+            health.send_if_modified(|health| {
                 let changes = *health != desired.health;
                 health.clone_from(&desired.health);
                 changes
             });
-            return Ok(());
         }
-        Err(unsupported)
+        Ok(())
     }
 
     async fn observe(&self, fleet: &FleetId) -> Result<Vec<Replica>, BackendError> {
@@ -146,25 +166,16 @@ impl Backend for ProcessBackend {
     }
 
     async fn create(&self, desired: &Desired, new: &NewReplica) -> Result<(), BackendError> {
-        let guard = self.guard().await?;
-        let is_known = |entry: &Entry| entry.fleet == desired.id && entry.replica.name == new.name;
-        if self.shared.state().replicas.values().any(is_known) {
-            return Ok(());
-        }
+        self.guard
+            .stand()
+            .await
+            .map_err(|error| BackendError::Unavailable { message: self.cannot_start(&self.config.ringhold, &error) })?;
         let port = self.ports.free().ok_or_else(|| BackendError::Unavailable {
             message: "no loopback port is free for another replica".to_owned(),
         })?;
-        let container = desired.template.containers.first().ok_or_else(|| BackendError::Rejected {
-            reason: "ReplicaRejected",
-            message: "spec.template.spec.containers: empty; declare one".to_owned(),
-        })?;
-        let command = CommandLine::new(container, new, port)?;
-        let child = command.spawn(&self.config.ringhold).map_err(|error| BackendError::Rejected {
-            reason: "StartFailed",
-            message: format!("can't start {}: {error}", command.program.display()),
-        })?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (uid, stop, health) = self.enter(desired, new, address);
+        let Some(Entered { uid, stop, health }) = self.enter(desired, new, address) else { return Ok(()) };
+        let child = self.start(desired, new, port).inspect_err(|_| self.shared.state().forget(&uid))?;
         let supervised = Supervised {
             name: new.name.clone(),
             uid,
@@ -172,7 +183,7 @@ impl Backend for ProcessBackend {
             grace: desired.template.termination_grace,
             health,
             stop,
-            guard,
+            guard: Arc::clone(&self.guard),
             show: Arc::clone(&self.config.show),
             shared: Arc::clone(&self.shared),
         };
@@ -199,7 +210,7 @@ impl Backend for ProcessBackend {
         let mut state = self.shared.state();
         let Some(entry) = state.find(fleet, name, uid) else { return Ok(()) };
         if matches!(entry.replica.state, ReplicaState::Dead { .. }) {
-            state.replicas.remove(uid);
+            state.forget(uid);
         } else {
             entry.replica.state = ReplicaState::Terminating;
             entry.stop.notify_one();
@@ -222,9 +233,9 @@ impl Shared {
     }
 
     /// Changes what is known of a replica, if it still is known.
-    fn change(&self, uid: &ReplicaUid, change: impl FnOnce(&mut Replica)) {
+    fn change(&self, uid: &ReplicaUid, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.state().replicas.get_mut(uid) {
-            change(&mut entry.replica);
+            change(entry);
         }
         self.changed.notify_one();
     }
@@ -234,10 +245,11 @@ impl Shared {
         let mut state = self.state();
         if let Some(entry) = state.replicas.get_mut(uid) {
             if entry.replica.state == ReplicaState::Terminating {
-                state.replicas.remove(uid);
+                state.forget(uid);
             } else {
                 let now = Timestamp::now();
-                let ready_for = entry.replica.ready_for(now).unwrap_or(Duration::ZERO);
+                // Many a replica fails its probes just before it dies; that does not undo how long it served.
+                let ready_for = entry.replica.ready_for(now).unwrap_or(entry.last_ready);
                 entry.replica.state = ReplicaState::Dead { since: now, ready_for, reason };
             }
         }
@@ -252,9 +264,12 @@ impl State {
         self.replicas.get_mut(uid).filter(|entry| entry.fleet == *fleet && entry.replica.name == *name)
     }
 
-    /// The fleet's probe settings, which may change while its replicas run.
-    fn health(&mut self, desired: &Desired) -> &watch::Sender<Health> {
-        self.health.entry(desired.id.clone()).or_insert_with(|| watch::channel(desired.health.clone()).0)
+    /// Forgets a copy, and with the last copy of a fleet what was known of the fleet.
+    fn forget(&mut self, uid: &ReplicaUid) {
+        let Some(Entry { fleet, .. }) = self.replicas.remove(uid) else { return };
+        if !self.replicas.values().any(|entry| entry.fleet == fleet) {
+            self.health.remove(&fleet);
+        }
     }
 }
 

@@ -71,6 +71,10 @@ fn ports((place, container): (usize, &PodContainer)) -> impl Iterator<Item = (St
 }
 
 fn container(index: usize, pod: &PodContainer, port: u16, check: &mut Checker) -> Container {
+    if !is_container_name(&pod.name) {
+        let path = format!("spec.template.spec.containers[{index}].name");
+        check.fail(&path, &pod.name, "use 1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -");
+    }
     let mut env = BTreeMap::new();
     for (place, variable) in pod.env.iter().flatten().enumerate() {
         if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
@@ -89,6 +93,14 @@ fn container(index: usize, pod: &PodContainer, port: u16, check: &mut Checker) -
         working_dir: pod.working_dir.clone(),
         port,
     }
+}
+
+/// What Kubernetes takes for a container's name, so that a template that runs here is not refused there.
+fn is_container_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-')
 }
 
 /// Eight hexadecimal digits that depend on the template's content alone: SipHash-1-3 over its JSON with sorted keys.
@@ -135,5 +147,14 @@ mod tests {
         assert_eq!(hash(&one), hash(&same));
         assert_ne!(hash(&one), hash(&other));
         assert_eq!(hash(&one).0.len(), 8);
+    }
+    #[test]
+    fn a_container_is_named_as_kubernetes_wants_it() {
+        for name in ["a", "0", "web-1", &"x".repeat(63)] {
+            assert!(is_container_name(name), "{name}");
+        }
+        for name in ["", "-a", "a-", "Web", "a.b", "a_b", &"x".repeat(64)] {
+            assert!(!is_container_name(name), "{name}");
+        }
     }
 }

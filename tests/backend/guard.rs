@@ -81,3 +81,12 @@ async fn replicas_and_their_children_end_with_the_backend() {
         until_ended(pid).await;
     }
 }
+
+/// Group 1 stands for every process of the machine, which is no test to run; a sign is no part of an id.
+#[tokio::test]
+async fn only_plain_numbers_name_groups() {
+    let mut group = Group::start();
+    let commands = format!("+-5\n+-{id}\n+0\n++{id}\n+ {id}\n", id = group.0.id());
+    guard::run(commands.as_bytes()).unwrap();
+    assert_eq!(group.0.try_wait().unwrap(), None);
+}

@@ -1,5 +1,6 @@
 //! Backends under test, each with its own way to let time pass and to kill, and waiting with a deadline.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -108,10 +109,15 @@ impl Harness for Fake {
 
 impl Process {
     pub(crate) fn new() -> Self {
+        Self::with(env!("CARGO_BIN_EXE_ringhold").into())
+    }
+
+    /// Behind another program than the real one.
+    pub(crate) fn with(ringhold: PathBuf) -> Self {
         let lines = Arc::<Mutex<Vec<(ReplicaName, String)>>>::default();
         let shown = Arc::clone(&lines);
         let backend = ProcessBackend::new(ProcessConfig {
-            ringhold: env!("CARGO_BIN_EXE_ringhold").into(),
+            ringhold,
             show: Arc::new(move |name, line| shown.lock().unwrap().push((name.clone(), line.to_owned()))),
         });
         Self { backend, lines }

@@ -8,3 +8,5 @@ mod fleet;
 mod guard;
 mod harness;
 mod process;
+mod starts;
+mod stops;

@@ -120,3 +120,13 @@ async fn a_command_that_exits_at_once_backs_off_while_the_rest_serves() {
     }
     ringhold.says("the next try comes 2 s after that").await;
 }
+
+#[test]
+fn a_container_name_that_kubernetes_would_refuse_is_refused() {
+    for name in ["", "Server"] {
+        let yaml = Manifest::new(5000).yaml().replace("- name: server", &format!("- name: \"{name}\""));
+        let said = refused(&yaml);
+        assert!(said.starts_with("ringhold: web.yaml: web: spec.template.spec.containers[0].name: "), "{said}");
+        assert!(said.ends_with("use 1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -\n"), "{said}");
+    }
+}

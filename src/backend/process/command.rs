@@ -32,6 +32,9 @@ impl CommandLine {
         let program = words.next().unwrap_or_default();
         let args = words.collect();
         let working_dir = container.working_dir.as_ref().map(PathBuf::from);
+        if let Some(folder) = working_dir.as_deref().filter(|folder| !folder.is_dir()) {
+            return Err(no_folder(folder));
+        }
         let program = find(&program, working_dir.as_deref(), std::env::var_os("PATH").as_deref())?;
         Ok(Self { program, args, env, working_dir })
     }
@@ -76,6 +79,12 @@ fn find(program: &str, working_dir: Option<&Path>, path: Option<&OsStr>) -> Resu
     std::env::split_paths(path.unwrap_or_default()).map(|folder| folder.join(program)).find(is_executable).ok_or_else(
         || not_found(&format!("`{program}` is in no folder of PATH; install it, or give its path with a `/` in it")),
     )
+}
+
+fn no_folder(folder: &Path) -> BackendError {
+    let path = "spec.template.spec.containers[0].workingDir";
+    let message = format!("{path}: {}: no such folder; create it or name another", folder.display());
+    BackendError::Rejected { reason: "WorkingDirNotFound", message }
 }
 
 fn not_found(what: &str) -> BackendError {

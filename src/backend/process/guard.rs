@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufRead};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal};
@@ -23,11 +23,24 @@ pub const EXEC: &str = "exec-replica";
 /// The argument that makes the binary call [`run`].
 pub const GUARD: &str = "guard-replicas";
 
-/// The helper process, as Ringhold holds it.
+/// The helper process, as Ringhold holds it. One that has ended is replaced.
 #[derive(Debug)]
 pub(super) struct Guard {
-    pipe: Mutex<ChildStdin>,
-    _process: Child,
+    ringhold: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    helper: Option<Helper>,
+    /// Groups that have begun and not ended: what a new helper has to know.
+    groups: BTreeSet<u32>,
+}
+
+#[derive(Debug)]
+struct Helper {
+    pipe: ChildStdin,
+    process: Child,
 }
 
 /// Becomes the replica's program. Returns only if that fails.
@@ -54,9 +67,9 @@ pub fn run(commands: impl BufRead) -> io::Result<()> {
     let mut outcome = Ok(());
     for line in commands.lines() {
         match line {
-            Ok(line) => match (line.get(..1), line.get(1..).and_then(|id| id.parse().ok()).and_then(Pid::from_raw)) {
-                (Some("+"), Some(group)) => drop(groups.insert(group.as_raw_nonzero())),
-                (Some("-"), Some(group)) => drop(groups.remove(&group.as_raw_nonzero())),
+            Ok(line) => match (line.get(..1), line.get(1..).and_then(group)) {
+                (Some("+"), Some(group)) => drop(groups.insert(group)),
+                (Some("-"), Some(group)) => drop(groups.remove(&group)),
                 _ => {}
             },
             Err(error) => {
@@ -65,19 +78,44 @@ pub fn run(commands: impl BufRead) -> io::Result<()> {
             }
         }
     }
-    for group in groups.into_iter().filter_map(|id| Pid::from_raw(id.get())) {
+    for group in groups.into_iter().filter_map(Pid::from_raw) {
         // A group that is gone already is what we want.
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
     }
     outcome
 }
 
+/// A group's id. Not 1: to kill that "group" is to kill every process there is.
+fn group(text: &str) -> Option<i32> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|id| is_number && *id > 1)
+}
+
 // === impl Guard ===
 
 impl Guard {
+    /// A guard whose helper is this program.
+    pub(super) fn new(ringhold: PathBuf) -> Self {
+        Self { ringhold, state: Mutex::default() }
+    }
+
+    /// Sees to it that the helper runs; a new one learns of all groups.
+    pub(super) async fn stand(&self) -> io::Result<()> {
+        let mut state = self.state.lock().await;
+        let State { helper, groups } = &mut *state;
+        if let Some(Ok(None)) = helper.as_mut().map(|helper| helper.process.try_wait()) {
+            return Ok(());
+        }
+        let mut new = self.start()?;
+        let names: String = groups.iter().map(|group| format!("+{group}\n")).collect();
+        new.pipe.write_all(names.as_bytes()).await?;
+        *helper = Some(new);
+        Ok(())
+    }
+
     /// Starts the helper in a process group of its own, so that a terminal's Ctrl-C does not reach it.
-    pub(super) fn start(ringhold: &Path) -> io::Result<Self> {
-        let mut process = Command::new(ringhold)
+    fn start(&self) -> io::Result<Helper> {
+        let mut process = Command::new(&self.ringhold)
             .arg(GUARD)
             .process_group(0)
             .stdin(Stdio::piped())
@@ -85,21 +123,39 @@ impl Guard {
             .stderr(Stdio::null())
             .spawn()?;
         let pipe = process.stdin.take().ok_or_else(|| io::Error::other("the guard has no pipe"))?;
-        Ok(Self { pipe: Mutex::new(pipe), _process: process })
+        Ok(Helper { pipe, process })
     }
 
     pub(super) async fn begins(&self, group: u32) {
-        self.tell(format!("+{group}\n")).await;
+        let mut state = self.state.lock().await;
+        state.groups.insert(group);
+        state.tell(format!("+{group}\n")).await;
     }
 
     pub(super) async fn ends(&self, group: u32) {
-        self.tell(format!("-{group}\n")).await;
+        let mut state = self.state.lock().await;
+        state.groups.remove(&group);
+        state.tell(format!("-{group}\n")).await;
     }
+}
 
-    async fn tell(&self, line: String) {
-        // A guard that was killed can't be told; the kernel's death signal still holds.
-        if let Err(error) = self.pipe.lock().await.write_all(line.as_bytes()).await {
-            tracing::warn!(%error, "the replica guard does not listen any more");
+impl State {
+    async fn tell(&mut self, line: String) {
+        let Some(Helper { pipe, .. }) = &mut self.helper else { return };
+        // One that was killed can't be told; the next learns it. Until then the kernel's death signal still holds.
+        if let Err(error) = pipe.write_all(line.as_bytes()).await {
+            tracing::warn!(%error, "the replica guard has ended; another one starts with the next replica");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_ids_above_one_name_a_group() {
+        let named = ["2", "4194304", "1", "0", "-1", "-5", "+7", "", " 7", "99999999999"].map(group);
+        assert_eq!(named, [Some(2), Some(4_194_304), None, None, None, None, None, None, None, None]);
     }
 }

@@ -1,48 +1,63 @@
 //! The files that declare LoadBalancers, read whole and watched for changes.
 
-use std::collections::BTreeSet;
+mod listing;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::api::LoadBalancer;
 use crate::controller::manifest::{self, ManifestError};
+use crate::model::FleetId;
+use listing::{Listing, Stamps, is_gone};
+use watch::Watch;
+
+pub use watch::WatchError;
 
 /// An editor writes a file in several steps; this long after the last of them it is read.
 const QUIET: Duration = Duration::from_millis(150);
+/// So long after the first step it is read although the steps go on.
+const LONGEST: Duration = Duration::from_secs(1);
 /// A file that is missing may be on its way back under its name; gone for so long it counts as removed.
 const MISSING: Duration = Duration::from_millis(500);
+/// Some changes come without an event: behind a symbolic link, or in a folder that took another's place. So often the
+/// files are compared with what they were.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Watched files and folders.
 pub(super) struct Files {
     paths: Vec<PathBuf>,
-    events: mpsc::UnboundedReceiver<()>,
-    _watcher: RecommendedWatcher,
-    /// Something has changed since the last load.
-    is_stale: bool,
+    watch: Watch,
+    /// A change that has not been read yet. It stays here while nobody waits for it.
+    pending: Option<Pending>,
+    next_look: Instant,
+    /// What the files were when they were last read.
+    stamps: Stamps,
+    /// Which file each LoadBalancer came from.
+    sources: BTreeMap<FleetId, PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    first: Instant,
+    last: Instant,
+    missing_since: Option<Instant>,
 }
 
 /// Everything that the files say.
+#[derive(Debug, Default)]
 pub(super) struct Loaded {
     /// In the order of files and documents.
     pub(super) declared: Vec<(PathBuf, LoadBalancer)>,
     /// What can't be used, by file.
     pub(super) problems: Vec<(PathBuf, ManifestError)>,
-    /// Files that are there and can't be used: what came from them before stays.
+    /// Files that are there, or may be, and can't be used: what came from them before stays.
     pub(super) unreadable: BTreeSet<PathBuf>,
-}
-
-/// Why files can't be watched.
-#[derive(Debug, thiserror::Error)]
-pub enum WatchError {
-    /// No such file or folder.
-    #[error("-f {}: no such file or folder", .0.display())]
-    Missing(PathBuf),
-    /// The system refused.
-    #[error("can't watch {} for changes", .0.display())]
-    Watch(PathBuf, #[source] notify::Error),
 }
 
 // === impl Files ===
@@ -50,86 +65,81 @@ pub enum WatchError {
 impl Files {
     /// Watches these files and folders from now on.
     pub(super) fn watch(paths: &[PathBuf]) -> Result<Self, WatchError> {
-        let (sender, events) = mpsc::unbounded_channel();
-        let on_event = move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
-                // The receiver is gone only when nobody wants to know any more.
-                let _ = sender.send(());
-            }
-        };
-        let failed = |path: &Path, error| WatchError::Watch(path.to_owned(), error);
-        let mut watcher = notify::recommended_watcher(on_event).map_err(|error| failed(Path::new("."), error))?;
-        let mut folders = BTreeSet::new();
-        for path in paths {
-            if !path.exists() {
-                return Err(WatchError::Missing(path.clone()));
-            }
-            // A file is watched through its folder: editors replace files, and a replaced file is another one.
-            folders.insert(if path.is_dir() { path.clone() } else { parent(path) });
-        }
-        for folder in folders {
-            watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(|error| failed(&folder, error))?;
-        }
-        Ok(Self { paths: paths.to_vec(), events, _watcher: watcher, is_stale: false })
+        Ok(Self {
+            paths: paths.to_vec(),
+            watch: Watch::start(paths)?,
+            pending: None,
+            next_look: Instant::now() + LOOK,
+            stamps: Stamps::new(),
+            sources: BTreeMap::new(),
+        })
     }
 
-    /// Returns once something has changed and been quiet for a moment. Cancelling it loses no change.
+    /// Returns once something has changed and been quiet for a moment. Cancelling it loses neither a change nor the time
+    /// that has been waited already.
     pub(super) async fn changed(&mut self) {
-        if !self.is_stale {
-            if self.events.recv().await.is_none() {
-                std::future::pending::<()>().await;
-            }
-            self.is_stale = true;
-        }
         loop {
-            let quiet = if self.paths.iter().all(|path| path.exists()) { QUIET } else { MISSING };
-            match tokio::time::timeout(quiet, self.events.recv()).await {
-                Ok(Some(())) => {}
-                Ok(None) | Err(_) => return,
+            let now = Instant::now();
+            if now >= self.next_look {
+                self.look(now);
             }
+            let due = self.due(now);
+            if due.is_some_and(|due| due <= now) {
+                return;
+            }
+            let wake = due.map_or(self.next_look, |due| due.min(self.next_look));
+            tokio::select! {
+                () = self.watch.event() => self.note(Instant::now()),
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn note(&mut self, now: Instant) {
+        let pending = self.pending.get_or_insert(Pending { first: now, last: now, missing_since: None });
+        pending.last = now;
+    }
+
+    /// When the pending change is to be read.
+    fn due(&mut self, now: Instant) -> Option<Instant> {
+        let pending = self.pending.as_mut()?;
+        let is_missing = self.stamps.iter().any(|(file, stamp)| stamp.is_some() && is_gone(file));
+        pending.missing_since = is_missing.then(|| pending.missing_since.unwrap_or(now));
+        let due = (pending.last + QUIET).min(pending.first + LONGEST);
+        Some(pending.missing_since.map_or(due, |since| due.max(since + MISSING)))
+    }
+
+    /// Looks for what no event has told.
+    fn look(&mut self, now: Instant) {
+        self.next_look = now + LOOK;
+        let is_moved = self.watch.renew();
+        if is_moved || Listing::of(&self.paths).stamps() != self.stamps {
+            self.note(now);
         }
     }
 
     /// Reads everything.
     pub(super) fn load(&mut self) -> Loaded {
-        self.is_stale = false;
-        let mut loaded = Loaded { declared: Vec::new(), problems: Vec::new(), unreadable: BTreeSet::new() };
-        for file in self.files() {
+        self.pending = None;
+        self.watch.forget();
+        let listing = Listing::of(&self.paths);
+        self.stamps = listing.stamps(); // before the reading: what changes meanwhile differs from them at the next look
+        let mut loaded = Loaded::default();
+        for (path, message) in listing.unreadable {
+            loaded.fail_below(&path, &message, self.sources.values());
+        }
+        let mut resources = Vec::new();
+        for file in listing.files {
             match read(&file) {
-                Ok(resources) => loaded.add(&file, resources),
+                Ok(found) => resources.extend(found.into_iter().map(|resource| (file.clone(), resource))),
                 Err(problem) => loaded.fail(&file, problem),
             }
         }
+        loaded.declare(resources, &self.sources);
+        self.sources.retain(|_, file| loaded.unreadable.contains(file));
+        self.sources.extend(loaded.declared.iter().map(|(file, resource)| (identity(resource), file.clone())));
         loaded
     }
-
-    /// The files that are there, folders opened.
-    fn files(&self) -> Vec<PathBuf> {
-        let mut files = Vec::new();
-        for path in self.paths.iter().filter(|path| path.exists()) {
-            if path.is_dir() {
-                let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-                let mut inside: Vec<_> = entries.filter(|file| is_manifest(file)).collect();
-                inside.sort();
-                files.extend(inside);
-            } else {
-                files.push(path.clone());
-            }
-        }
-        files
-    }
-}
-
-fn parent(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-fn is_manifest(file: &Path) -> bool {
-    file.is_file()
-        && file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
 
 fn read(file: &Path) -> Result<Vec<LoadBalancer>, ManifestError> {
@@ -141,19 +151,38 @@ fn read(file: &Path) -> Result<Vec<LoadBalancer>, ManifestError> {
     Ok(resources)
 }
 
+/// Whose a declaration is, as validation will have it.
+fn identity(resource: &LoadBalancer) -> FleetId {
+    let metadata = &resource.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or(FleetId::DEFAULT_NAMESPACE);
+    FleetId::new(namespace, metadata.name.as_deref().unwrap_or_default())
+}
+
 // === impl Loaded ===
 
 impl Loaded {
-    fn add(&mut self, file: &Path, resources: Vec<LoadBalancer>) {
-        for resource in resources {
-            let name = |resource: &LoadBalancer| (resource.metadata.namespace.clone(), resource.metadata.name.clone());
-            match self.declared.iter().find(|(_, other)| name(other) == name(&resource)) {
-                Some((first, _)) => {
-                    let (file, name) = (file.to_owned(), resource.metadata.name.unwrap_or_default());
-                    let problem = ManifestError::DeclaredTwice { file: file.clone(), first: first.clone(), name };
-                    self.problems.push((file, problem));
-                }
-                None => self.declared.push((file.to_owned(), resource)),
+    /// Takes each LoadBalancer once. Of several files the one that it came from last time has it, so that a copy takes
+    /// nothing over; that holds also while that file can't be read.
+    fn declare(&mut self, resources: Vec<(PathBuf, LoadBalancer)>, sources: &BTreeMap<FleetId, PathBuf>) {
+        let mut owners: BTreeMap<FleetId, PathBuf> = BTreeMap::new();
+        for (file, resource) in &resources {
+            let id = identity(resource);
+            let source = sources.get(&id).filter(|source| *source == file || self.unreadable.contains(*source));
+            match source {
+                Some(source) => drop(owners.insert(id, source.clone())),
+                None => drop(owners.entry(id).or_insert_with(|| file.clone())),
+            }
+        }
+        let mut taken = BTreeSet::new();
+        for (file, resource) in resources {
+            let id = identity(&resource);
+            let first = &owners[&id];
+            if *first == file && taken.insert(id) {
+                self.declared.push((file, resource));
+            } else {
+                let name = resource.metadata.name.unwrap_or_default();
+                let problem = ManifestError::DeclaredTwice { file: file.clone(), first: first.clone(), name };
+                self.problems.push((file, problem));
             }
         }
     }
@@ -161,5 +190,18 @@ impl Loaded {
     fn fail(&mut self, file: &Path, problem: ManifestError) {
         self.unreadable.insert(file.to_owned());
         self.problems.push((file.to_owned(), problem));
+    }
+
+    /// A file or a whole folder that can't be looked into. No fleet that came from there may go for that.
+    fn fail_below<'a>(&mut self, path: &Path, message: &str, sources: impl Iterator<Item = &'a PathBuf>) {
+        let problem = ManifestError::Read { file: path.to_owned(), message: message.to_owned() };
+        let known: BTreeSet<_> = sources.filter(|file| file.starts_with(path)).collect();
+        if known.is_empty() {
+            self.fail(path, problem);
+            return;
+        }
+        for file in known {
+            self.fail(file, problem.clone());
+        }
     }
 }
