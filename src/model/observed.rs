@@ -78,7 +78,7 @@ pub enum ReplicaState {
     Dead {
         /// When it ended.
         since: Timestamp,
-        /// How long it had been ready without a break when it ended.
+        /// How long it had been ready without a break, the last time that it was.
         ready_for: Duration,
         /// How it ended, for people: `exit status 1`, `killed by signal 9`, `OOMKilled`.
         reason: String,
