@@ -12,6 +12,7 @@ use kube::Resource;
 use serde_json::Value;
 
 use crate::api::LoadBalancer;
+use crate::model::FleetId;
 
 /// Why a manifest can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +66,14 @@ pub enum ManifestError {
 pub struct Place {
     number: usize,
     of: usize,
+}
+
+/// Whose the resource is: its namespace, `default` where none is given, and its name.
+#[must_use]
+pub fn identity(resource: &LoadBalancer) -> FleetId {
+    let metadata = &resource.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or(FleetId::DEFAULT_NAMESPACE);
+    FleetId::new(namespace, metadata.name.as_deref().unwrap_or_default())
 }
 
 /// Reads the LoadBalancers of one file.

@@ -16,7 +16,7 @@ use crate::api::{
     HashKeySource, HealthSpec, LimitsSpec, LoadBalancer, LoadBalancerSpec, RetriesSpec, RingAlgorithm, RingSection,
     RolloutSpec,
 };
-use crate::controller::template;
+use crate::controller::{manifest, template};
 use crate::model::{
     CookieKey, Desired, FleetId, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts,
 };
@@ -50,7 +50,7 @@ pub(super) struct Checker {
 pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let mut check = Checker::default();
     let spec = &resource.spec;
-    let id = identity(resource, &mut check);
+    let id = checked_identity(resource, &mut check);
     let replicas = check.number("spec.replicas", spec.replicas, 0, u16::MAX);
     let listener = listener(spec, &mut check);
     let hash_key = hash_key(&spec.hash_key, &mut check);
@@ -83,13 +83,12 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     }
 }
 
-fn identity(resource: &LoadBalancer, check: &mut Checker) -> FleetId {
+fn checked_identity(resource: &LoadBalancer, check: &mut Checker) -> FleetId {
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     if !is_dns_label(name) {
         check.fail("metadata.name", name, "use 1 to 36 of a-z, 0-9 and -, beginning with a letter, not ending with -");
     }
-    let namespace = resource.metadata.namespace.as_deref().unwrap_or(FleetId::DEFAULT_NAMESPACE);
-    FleetId::new(namespace, name)
+    manifest::identity(resource)
 }
 
 /// A name from which replica names can be made: with ordinal, hash and incarnation it stays within 63 characters.

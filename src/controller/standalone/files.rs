@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::api::LoadBalancer;
-use crate::controller::manifest::{self, ManifestError};
+use crate::controller::manifest::{self, ManifestError, identity};
 use crate::model::FleetId;
 use listing::{Listing, Stamps, is_gone};
 use watch::Watch;
@@ -152,11 +152,6 @@ fn read(file: &Path) -> Result<Vec<LoadBalancer>, ManifestError> {
 }
 
 /// Whose a declaration is, as validation will have it.
-fn identity(resource: &LoadBalancer) -> FleetId {
-    let metadata = &resource.metadata;
-    let namespace = metadata.namespace.as_deref().unwrap_or(FleetId::DEFAULT_NAMESPACE);
-    FleetId::new(namespace, metadata.name.as_deref().unwrap_or_default())
-}
 
 // === impl Loaded ===
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
+use crate::controller::manifest::identity;
 use crate::controller::standalone::Say;
 use crate::controller::standalone::announce::announce;
 use crate::controller::standalone::declared::{Claim, Declared, Refusal};
@@ -252,14 +253,6 @@ impl LocalFleet {
         let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         tracing::warn!(fleet = %self.id, %error, cause, ?pause, "a step failed and will be tried again");
     }
-}
-
-fn identity(resource: &LoadBalancer) -> FleetId {
-    let metadata = &resource.metadata;
-    FleetId::new(
-        metadata.namespace.as_deref().unwrap_or(FleetId::DEFAULT_NAMESPACE),
-        metadata.name.as_deref().unwrap_or_default(),
-    )
 }
 
 fn accepted(
