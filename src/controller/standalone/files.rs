@@ -151,8 +151,6 @@ fn read(file: &Path) -> Result<Vec<LoadBalancer>, ManifestError> {
     Ok(resources)
 }
 
-/// Whose a declaration is, as validation will have it.
-
 // === impl Loaded ===
 
 impl Loaded {
