@@ -17,7 +17,8 @@ build: .need-rust ## Build Ringhold and the sample replica
 
 test: .need-rust ## Run all tests
 	@$(CARGO) build --locked --workspace
-	@$(CARGO) test --locked --workspace
+	@$(CARGO) test --locked --workspace --doc
+	@$(CARGO) test --locked --workspace --all-targets
 
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
