@@ -19,10 +19,12 @@ use tokio::time::Instant;
 
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
+use crate::controller::claims;
 use crate::controller::manifest::ManifestError;
+use crate::model::{Desired, FleetId, Listener};
 use crate::routes::{Listeners, Publisher, ScaleError, ScaleRequest};
 use crate::shutdown::Shutdown;
-use declared::Claim;
+use declared::{Declared, Refusal};
 use files::{Files, Loaded};
 use fleet::LocalFleet;
 
@@ -161,25 +163,64 @@ impl<B: Backend> Standalone<B> {
         }
     }
 
-    /// Decides on every declaration that is new, changed or was refused before, until no decision makes room for another.
+    /// Decides on every declaration that is new, changed or was refused before. One acceptance may make room for another,
+    /// so refusals come last.
     async fn accept_all(&mut self) {
-        let mut goes_on = true;
-        while std::mem::take(&mut goes_on) {
-            for index in 0..self.fleets.len() {
-                let Some(declared) = self.fleets[index].waiting() else { continue };
-                let claims = self.claims_before(index);
-                let verdict = declared.check(&*self.config.backend, &claims, &self.config.listeners).await;
-                goes_on |= verdict.is_ok();
+        while self.accept_some().await {}
+        for index in 0..self.fleets.len() {
+            if let Some((declared, verdict)) = self.verdict(index).await {
                 self.fleets[index].decide(declared, verdict, &self.config.say);
             }
         }
     }
 
-    /// What others hold, and what those declared earlier ask for.
-    fn claims_before(&self, index: usize) -> Vec<Claim> {
-        let others = self.fleets.iter().enumerate().filter(|(other, _)| *other != index);
-        let claims = others.filter_map(|(other, fleet)| Some((other, fleet.claim()?)));
-        claims.filter(|(other, claim)| claim.is_held || *other < index).map(|(_, claim)| claim).collect()
+    /// Accepts what can be accepted now; true if that was anything.
+    async fn accept_some(&mut self) -> bool {
+        let mut some = false;
+        for index in 0..self.fleets.len() {
+            if let Some((declared, verdict @ Ok(_))) = self.verdict(index).await {
+                self.fleets[index].decide(declared, verdict, &self.config.say);
+                some = true;
+            }
+        }
+        some
+    }
+
+    async fn verdict(&self, index: usize) -> Option<(Declared, Result<Desired, Refusal>)> {
+        let declared = self.fleets[index].waiting()?;
+        let claims = self.claims_against(index);
+        let verdict = declared.check(&*self.config.backend, &claims, &self.config.listeners).await;
+        Some((declared, verdict))
+    }
+
+    /// What others hold, but for those with whom it changes places, and what those declared earlier ask for.
+    fn claims_against(&self, index: usize) -> Vec<(&FleetId, Listener)> {
+        let circle = self.circle(index);
+        let mut claims = Vec::new();
+        for (other, fleet) in self.fleets.iter().enumerate().filter(|(other, _)| *other != index) {
+            let held = fleet.held().filter(|_| !circle.contains(&other)).cloned();
+            let asked = fleet.asked().filter(|_| other < index);
+            claims.extend(held.into_iter().chain(asked).map(|listener| (&fleet.id, listener)));
+        }
+        claims
+    }
+
+    /// Those who each ask for what the next one holds, back to the first: they can only move all at once.
+    fn circle(&self, first: usize) -> Vec<usize> {
+        let mut circle = vec![first];
+        while let Some(asked) = circle.last().and_then(|last| self.fleets[*last].asked()) {
+            let last = circle[circle.len() - 1];
+            let is_in_the_way = |fleet: &LocalFleet| {
+                fleet.held().is_some_and(|held| claims::conflict(&asked, [(&fleet.id, held)]).is_some())
+            };
+            let next = (0..self.fleets.len()).find(|other| *other != last && is_in_the_way(&self.fleets[*other]));
+            match next {
+                Some(next) if next == first => return circle,
+                Some(next) if !circle.contains(&next) => circle.push(next),
+                _ => break,
+            }
+        }
+        Vec::new()
     }
 
     fn scale(&mut self, request: ScaleRequest) {

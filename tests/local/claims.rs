@@ -72,6 +72,22 @@ async fn two_swap_their_ports_in_one_edit() {
 }
 
 #[tokio::test]
+async fn one_whose_move_is_refused_keeps_the_port_it_has() {
+    let mut zeta = mk_manifest("zeta", free_port());
+    let port = zeta.port;
+    let (folder, path) = folder(&[&zeta]);
+    let ringhold = Ringhold::start_on(folder, path.clone(), port);
+    ringhold.until_of("zeta", "settled", is_settled).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    zeta.port = taken.local_addr().unwrap().port();
+    put(&path, &zeta);
+    put(&path, &mk_manifest("beta", port));
+    ringhold.until_of("zeta", "refused", |shown| accepted(shown)["reason"] == "PortInUse").await;
+    ringhold.until_of("beta", "refused", |shown| accepted(shown)["reason"] == "ListenerConflict").await;
+    serves(port, "zeta").await;
+}
+
+#[tokio::test]
 async fn one_that_comes_back_while_it_drains_takes_nothing_from_who_followed_it() {
     let port = free_port();
     let (alpha, beta) = (mk_manifest("alpha", port), mk_manifest("beta", port));

@@ -13,15 +13,6 @@ pub(super) struct Declared {
     pub(super) resource: LoadBalancer,
 }
 
-/// A port and hosts that a LoadBalancer has, or asks for.
-#[derive(Debug, Clone)]
-pub(super) struct Claim {
-    pub(super) owner: FleetId,
-    pub(super) listener: Listener,
-    /// It has them already.
-    pub(super) is_held: bool,
-}
-
 /// Why a declaration is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -42,13 +33,13 @@ impl Declared {
     pub(super) async fn check<B: Backend>(
         &self,
         backend: &B,
-        claims: &[Claim],
+        claims: &[(&FleetId, Listener)],
         listeners: &Listeners,
     ) -> Result<Desired, Refusal> {
         let invalid = |errors: FieldErrors| Refusal::new("InvalidSpec", &errors);
         let desired = validate(&self.resource).map_err(invalid)?;
         if let Some(conflict) =
-            conflict(&desired.route.listener, claims.iter().map(|claim| (&claim.owner, &claim.listener)))
+            conflict(&desired.route.listener, claims.iter().map(|(owner, listener)| (*owner, listener)))
         {
             return Err(Refusal::new("ListenerConflict", &conflict));
         }

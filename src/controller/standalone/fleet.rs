@@ -10,11 +10,11 @@ use crate::backend::Backend;
 use crate::controller::manifest::identity;
 use crate::controller::standalone::Say;
 use crate::controller::standalone::announce::announce;
-use crate::controller::standalone::declared::{Claim, Declared, Refusal};
+use crate::controller::standalone::declared::{Declared, Refusal};
 use crate::controller::story;
 use crate::controller::tick::{Exposure, Memory, Outcome, Standing, TickError, tick};
 use crate::controller::validate::validate;
-use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus};
+use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus, Listener};
 use crate::routes::{Publisher, ScaleError};
 
 /// After a failed tick the next comes after this, doubled each time up to [`LONGEST_PAUSE`].
@@ -103,12 +103,14 @@ impl LocalFleet {
         })
     }
 
-    /// The port and hosts that it asks for, if it asks for valid ones, else those that it has.
-    pub(super) fn claim(&self) -> Option<Claim> {
-        let held = self.desired.as_ref().filter(|_| !self.is_removed).map(|desired| &desired.route.listener);
-        let asked = self.waiting().and_then(|declared| declared.listener());
-        let listener = asked.or_else(|| held.cloned())?;
-        Some(Claim { owner: self.id.clone(), is_held: held == Some(&listener), listener })
+    /// The port and hosts that it has.
+    pub(super) fn held(&self) -> Option<&Listener> {
+        self.desired.as_ref().filter(|_| !self.is_removed).map(|desired| &desired.route.listener)
+    }
+
+    /// The port and hosts that it asks for, if its declaration is undecided and valid.
+    pub(super) fn asked(&self) -> Option<Listener> {
+        self.waiting()?.listener()
     }
 
     /// Accepts the declaration, or notes why not and keeps what runs.
