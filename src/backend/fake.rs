@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::backend::{Backend, BackendError, Unsupported};
-use crate::model::{Desired, FleetId, NewReplica, Replica, ReplicaName, ReplicaState, ReplicaUid, Traffic, elapsed};
+use crate::model::{Desired, FleetId, NewReplica, Replica, ReplicaName, ReplicaState, ReplicaUid, elapsed};
 
 /// What goes wrong, and how often: each chance is out of 1,000.
 #[derive(Debug, Clone, Copy, Default)]
@@ -249,24 +249,12 @@ impl State {
         if self.replicas.iter().any(|fake| fake.fleet == desired.id && fake.replica.name == new.name) {
             return;
         }
-        let NewReplica { name, ordinal, incarnation, template, failures } = new.clone();
         self.next_uid += 1;
         let delay = self.up_to(|state| state.starts_within);
         let dies = self.random.chance(self.faults.death_at_start);
-        let replica = Replica {
-            name,
-            uid: ReplicaUid(format!("fake-{}", self.next_uid).into()),
-            ordinal,
-            incarnation,
-            template,
-            failures,
-            address: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, self.next_uid))),
-            state: ReplicaState::Starting,
-            created_at: self.now,
-            draining_since: None,
-            remove_first: false,
-            traffic: Traffic::default(),
-        };
+        let uid = ReplicaUid(format!("fake-{}", self.next_uid).into());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.next_uid));
+        let replica = Replica::starting(new.clone(), uid, address, self.now);
         let due = Some((self.now + delay, if dies { Change::Die } else { Change::Ready }));
         self.replicas.push(FakeReplica { fleet: desired.id.clone(), replica, due });
         self.settle();

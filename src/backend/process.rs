@@ -19,7 +19,7 @@ use tokio::process::Child;
 use tokio::sync::{Notify, watch};
 
 use crate::backend::{Backend, BackendError, Unsupported};
-use crate::model::{Desired, FleetId, Health, NewReplica, Replica, ReplicaName, ReplicaState, ReplicaUid, Traffic};
+use crate::model::{Desired, FleetId, Health, NewReplica, Replica, ReplicaName, ReplicaState, ReplicaUid};
 use command::CommandLine;
 use guard::Guard;
 use ports::Ports;
@@ -120,21 +120,7 @@ impl ProcessBackend {
         }
         state.started += 1;
         let uid = ReplicaUid(format!("process-{}", state.started).into());
-        let NewReplica { name, ordinal, incarnation, template, failures } = new.clone();
-        let replica = Replica {
-            name,
-            uid: uid.clone(),
-            ordinal,
-            incarnation,
-            template,
-            failures,
-            address: Some(address),
-            state: ReplicaState::Starting,
-            created_at: Timestamp::now(),
-            draining_since: None,
-            remove_first: false,
-            traffic: Traffic::default(),
-        };
+        let replica = Replica::starting(new.clone(), uid.clone(), address, Timestamp::now());
         let stop = Arc::new(Notify::new());
         let first = || watch::channel(desired.health.clone()).0;
         let health = state.health.entry(desired.id.clone()).or_insert_with(first).subscribe();

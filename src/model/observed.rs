@@ -143,6 +143,26 @@ pub struct NewReplica {
 // === impl Replica ===
 
 impl Replica {
+    /// One that has just been created.
+    #[must_use]
+    pub fn starting(new: NewReplica, uid: ReplicaUid, address: SocketAddr, created_at: Timestamp) -> Self {
+        let NewReplica { name, ordinal, incarnation, template, failures } = new;
+        Self {
+            name,
+            uid,
+            ordinal,
+            incarnation,
+            template,
+            failures,
+            address: Some(address),
+            state: ReplicaState::Starting,
+            created_at,
+            draining_since: None,
+            remove_first: false,
+            traffic: Traffic::default(),
+        }
+    }
+
     /// Alive and not on its way out: it fills its ordinal.
     #[must_use]
     pub fn is_live(&self) -> bool {

@@ -204,3 +204,15 @@ pub(crate) async fn until_ended(pid: Pid) {
 pub(crate) fn is_dead(replica: &Replica) -> bool {
     matches!(replica.state, ReplicaState::Dead { .. })
 }
+
+/// The same fleet with another time to stop in.
+pub(crate) fn with_grace(mut desired: Desired, grace: Duration) -> Desired {
+    Arc::make_mut(&mut desired.template).termination_grace = grace;
+    desired
+}
+
+/// Stops the only replica.
+pub(crate) async fn delete(harness: &Process, desired: &Desired) {
+    let Replica { name, uid, .. } = harness.replicas(desired).await.remove(0);
+    harness.backend().delete(&desired.id, &name, &uid).await.unwrap();
+}

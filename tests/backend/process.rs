@@ -1,27 +1,16 @@
 //! What the process backend promises besides the contract.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringhold::backend::{Backend, BackendError, Unsupported};
-use ringhold::model::{Desired, FleetId, Replica, ReplicaState};
+use ringhold::model::{FleetId, Replica, ReplicaState};
 use serde_json::json;
 
 use crate::fleet::{fleet, replica, script, server};
-use crate::harness::{Harness, Process, ask, is_dead, is_running, until_ended};
+use crate::harness::{Harness, Process, ask, delete, is_dead, is_running, until_ended, with_grace};
 
 /// The scripts of these tests end when they are told to.
 const PATIENCE: &str = "while :; do sleep 0.05; done";
-
-fn with_grace(mut desired: Desired, grace: Duration) -> Desired {
-    Arc::make_mut(&mut desired.template).termination_grace = grace;
-    desired
-}
-
-async fn delete(harness: &Process, desired: &Desired) {
-    let Replica { name, uid, .. } = harness.replicas(desired).await.remove(0);
-    harness.backend().delete(&desired.id, &name, &uid).await.unwrap();
-}
 
 #[tokio::test]
 async fn a_replica_knows_its_port_its_place_and_the_templates_environment() {

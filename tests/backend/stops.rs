@@ -2,25 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringhold::backend::Backend;
-use ringhold::model::{Desired, FleetId, Replica, ReplicaState};
+use ringhold::model::{FleetId, Replica, ReplicaState};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fleet::{replica, script};
-use crate::harness::{Harness, Process, ask, eventually, is_dead, is_running, pid, until_ended};
-
-fn with_grace(mut desired: Desired, grace: Duration) -> Desired {
-    Arc::make_mut(&mut desired.template).termination_grace = grace;
-    desired
-}
-
-async fn delete(harness: &Process, desired: &Desired) {
-    let Replica { name, uid, .. } = harness.replicas(desired).await.remove(0);
-    harness.backend().delete(&desired.id, &name, &uid).await.unwrap();
-}
+use crate::harness::{Harness, Process, ask, delete, eventually, is_dead, is_running, pid, until_ended, with_grace};
 
 #[tokio::test]
 async fn a_wrapped_program_has_the_grace_of_its_wrapper() {
