@@ -143,7 +143,7 @@ impl ControlPlane {
         self.access(ADMIN, &token(ADMIN), "default")
     }
 
-    /// The user for an `Agent`, who may do everything too, but can be told apart in the audit log.
+    /// The user for an [`Agent`](crate::Agent), who may do everything too, but can be told apart in the audit log.
     #[must_use]
     pub fn node_agent(&self) -> Access {
         self.access(NODE_AGENT, &token(NODE_AGENT), "default")

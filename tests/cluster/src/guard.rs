@@ -23,7 +23,7 @@ while read -r verb group; do
         ends) groups="${groups%% $group *} ${groups#* $group }" ;;
     esac
 done
-for group in $groups; do kill -KILL -- "-$group"; done
+for group in $groups; do kill -s KILL -- "-$group"; done
 rm -rf -- "$1"
 "#;
 
@@ -81,7 +81,7 @@ impl Guard {
     }
 
     /// The same for a group that was started already.
-    pub(crate) fn watch(&self, group: u32) -> io::Result<Guarded> {
+    pub(crate) fn watch(&'static self, group: u32) -> io::Result<Guarded> {
         self.tell("begins", group)?;
         Ok(Guarded { group })
     }
@@ -116,4 +116,36 @@ impl Drop for Guarded {
 /// Removes a folder of a cluster that ends before the test process does.
 pub(crate) fn remove(folder: &Path) {
     drop(std::fs::remove_dir_all(folder));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn what_has_not_ended_ends_with_the_test_process() {
+        let guard = Guard::start().unwrap();
+        let folder = guard.folder("kept").unwrap();
+        let sleep = || Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+        let (mut watched, mut released) = (sleep(), sleep());
+        for child in [&watched, &released] {
+            guard.tell("begins", child.id()).unwrap();
+        }
+        guard.tell("ends", released.id()).unwrap();
+        let everything = guard.folder.clone();
+        assert!(folder.starts_with(&everything));
+
+        // As the kernel closes it, when the process is no more.
+        drop(guard);
+        assert_eq!(watched.wait().unwrap().signal(), Some(9));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while everything.exists() {
+            assert!(std::time::Instant::now() < deadline, "the folder stays");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(released.try_wait().unwrap(), None);
+        released.kill().unwrap();
+        released.wait().unwrap();
+    }
 }
