@@ -18,7 +18,7 @@ use crate::api::{
 };
 use crate::controller::{manifest, template};
 use crate::model::{
-    CookieKey, Desired, FleetId, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts,
+    CookieKey, Desired, FleetId, FleetUid, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts,
 };
 use crate::ring::RingSpec;
 
@@ -69,9 +69,11 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let route = RoutePolicy { listener, hash_key, ring, bounded_load, timeouts, retries, limits };
     let template = template::template(spec, &mut check);
     let generation = resource.metadata.generation.unwrap_or(1);
+    let uid = FleetUid(resource.metadata.uid.as_deref().unwrap_or_default().into());
     match template {
         Some(template) if check.errors.is_empty() => Ok(Desired {
             id,
+            uid,
             generation,
             replicas,
             template: Arc::new(template),

@@ -44,7 +44,7 @@ fn nested(path: &str, value: Value) -> Value {
 #[test]
 fn a_spec_that_says_nothing_gets_the_defaults() {
     let seconds = Duration::from_secs;
-    let Desired { id, generation, replicas, template, rollout, health, route } = desired(&json!({}));
+    let Desired { id, uid: _, generation, replicas, template, rollout, health, route } = desired(&json!({}));
     assert_eq!((id, generation, replicas), (FleetId::local("web"), 1, 1));
     assert_eq!(
         rollout,
