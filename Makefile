@@ -4,7 +4,7 @@ RELEASE := target/release
 SAMPLE  ?= deploy/samples/web.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test verify fmt docs clean .need-rust
+.PHONY: help up build test test-cluster verify fmt docs clean .need-rust
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: .need-rust ## Run all tests
 	@$(CARGO) build --locked --workspace
 	@$(CARGO) test --locked --workspace --doc
 	@$(CARGO) test --locked --workspace --all-targets
+
+test-cluster: ## Prepare Kubernetes' own programs for the tests that need a cluster, once
+	@tests/cluster/prepare.sh
 
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
