@@ -306,8 +306,12 @@ fn health(spec: &HealthSpec, check: &mut Checker) -> Health {
 // === impl Checker ===
 
 impl Checker {
+    pub(super) fn note(&mut self, error: FieldError) {
+        self.errors.push(error);
+    }
+
     pub(super) fn fail(&mut self, path: &str, value: &str, rule: &str) {
-        self.errors.push(FieldError { path: path.to_owned(), value: value.to_owned(), rule: rule.to_owned() });
+        self.note(FieldError { path: path.to_owned(), value: value.to_owned(), rule: rule.to_owned() });
     }
 
     /// The number, if it lies within the range; else the least, with an error noted.
