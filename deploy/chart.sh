@@ -5,13 +5,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly chart=charts/ringhold
-cache="${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/1.36.3}/bin"
-helm="${HELM:-$(command -v helm || echo "$cache/helm")}"
+helm="${HELM:-$(command -v helm || echo "${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/1.36.3}/helm")}"
 
 fail() { echo "chart: $*" >&2; exit 1; }
 
-command -v "$helm" >/dev/null || fail "helm is missing: install it, name it in HELM, or build it with
-  GOBIN=$cache CGO_ENABLED=0 go install helm.sh/helm/v4/cmd/helm@v4.3.1"
+command -v "$helm" >/dev/null || fail "helm is missing: install it, name it in HELM, or run \`tests/cluster/prepare.sh helm\`"
 
 # Below here Helm sees the chart only.
 render() { "$helm" template ringhold "$chart" --namespace ringhold-system --kube-version 1.36 "$@"; }

@@ -14,7 +14,7 @@ pods_of() { echo "10.203.$1.0/24"; }
 
 readonly server="https://${node_ips[1]}:6443"
 readonly version=1.36.3
-readonly bin="${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/$version}/bin"
+readonly bin="${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/$version}"
 find_cni() { local dir; for dir in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do [ ! -x $dir/ptp ] || { echo $dir; return; }; done; }
 cni_bin=$(find_cni)
 export PATH="$bin:$PATH:/usr/sbin:/sbin"
