@@ -23,6 +23,7 @@ test: .need-rust ## Run all tests
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --locked --test e2e -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked --test docs --test tidy
 

@@ -60,6 +60,7 @@ control_plane() {
     --advertise-address "$ip" --service-cluster-ip-range "$service_range" --allow-privileged \
     --authorization-mode Node,RBAC --token-auth-file "$secrets/tokens.csv" --anonymous-auth=true \
     --enable-admission-plugins NodeRestriction,OwnerReferencesPermissionEnforcement \
+    --audit-policy-file "$secrets/audit.yaml" --audit-log-path "$log/audit.log" \
     --tls-cert-file "$secrets/apiserver.crt" --tls-private-key-file "$secrets/apiserver.key" \
     --client-ca-file "$secrets/ca.crt" --kubelet-preferred-address-types InternalIP \
     --kubelet-client-certificate "$secrets/kubelet-client.crt" --kubelet-client-key "$secrets/kubelet-client.key" \

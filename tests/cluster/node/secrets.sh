@@ -21,6 +21,16 @@ make_secrets() {
     identity "$secrets" "node-$number" "system:node:node-$number" system:nodes
   done
   cp "$secrets/admin.kubeconfig" "$1/kubeconfig"
+  # What programs in pods ask for; Kubernetes' own are left out.
+  cat >"$secrets/audit.yaml" <<YAML
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+  - {level: None, userGroups: ["system:serviceaccounts:kube-system"]}
+  - {level: Metadata, userGroups: ["system:serviceaccounts"]}
+  - {level: None}
+YAML
 }
 
 certificate() {
