@@ -10,7 +10,7 @@ folder=$(realpath --canonicalize-missing "$1")
 readonly folder
 cd "$(dirname "$0")"
 [ -d "$folder" ] || exit 0
-[ -d "$folder/images" ] && [ -d "$folder/log" ] || fail "$folder is no folder of up.sh"
+if [ ! -d "$folder/images" ] || [ ! -d "$folder/log" ]; then fail "$folder is no folder of up.sh"; fi
 
 # Each is the parent of a node's process 1, and everything on the node goes with that.
 gone() { ! grep -qs unshare "/proc/$1/comm"; }

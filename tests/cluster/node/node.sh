@@ -4,6 +4,7 @@
 #   node.sh FOLDER NUMBER NODES
 set -euo pipefail
 cd "$(dirname "$0")"
+# shellcheck source=tests/cluster/node/common.sh
 source ./common.sh
 
 readonly folder=$1 number=$2 nodes=$3
@@ -132,6 +133,8 @@ evictionHard: {memory.available: 1Mi, nodefs.available: 0%, nodefs.inodesFree: 0
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 resolvConf: ""
+# Nobody is there; without it every pod gets a warning.
+clusterDNS: [10.202.0.10]
 nodeStatusUpdateFrequency: 2s
 YAML
   cat >"$state/proxy.yaml" <<YAML

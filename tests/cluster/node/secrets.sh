@@ -1,5 +1,5 @@
 # Certificates, tokens and kubeconfigs of one run, in FOLDER/secrets. Sourced by up.sh.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 # make_secrets FOLDER NODES
 make_secrets() {

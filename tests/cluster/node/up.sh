@@ -136,5 +136,6 @@ until_true 30 "the default service account" kubectl get serviceaccount default
 say "$nodes nodes are ready: export KUBECONFIG=$folder/kubeconfig"
 
 # Ends it with its owner, or when its time is over.
+# shellcheck disable=SC2016
 setsid bash -c 'while [ -d "/proc/$1" ] && [ $SECONDS -lt "$2" ] && [ -d "$3" ]; do sleep 1; done; [ ! -d "$3" ] || exec ./down.sh "$3"' \
   ringhold-node-watch "$owner" "$seconds" "$folder" >/dev/null 2>&1 </dev/null &
