@@ -4,10 +4,10 @@ RELEASE := target/release
 SAMPLE  ?= deploy/samples/web.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test verify fmt docs image chart e2e kind-up kind-down clean .need-rust
+.PHONY: help up build test test-cluster verify fmt docs image chart e2e kind-up kind-down clean .need-rust
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: build ## Build, start three replicas and serve them on http://localhost:5000 (SAMPLE=FILE for another manifest)
 	@PATH="$(CURDIR)/$(RELEASE):$$PATH" $(RELEASE)/ringhold local --file $(SAMPLE)
@@ -19,6 +19,9 @@ test: .need-rust ## Run all tests
 	@$(CARGO) build --locked --workspace
 	@$(CARGO) test --locked --workspace --doc
 	@$(CARGO) test --locked --workspace --all-targets
+
+test-cluster: ## Prepare Kubernetes' own programs for the tests that need a cluster, once
+	@tests/cluster/prepare.sh
 
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check

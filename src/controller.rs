@@ -11,5 +11,5 @@ mod template;
 mod tick;
 mod validate;
 
-pub use tick::{Exposure, Memory, Outcome, Standing, TickError, tick};
+pub use tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
 pub use validate::{FieldError, FieldErrors, validate};

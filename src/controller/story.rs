@@ -94,12 +94,13 @@ fn is_settled(status: &FleetStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FleetId, Incarnation, ReplicaName, TemplateHash};
+    use crate::model::{FleetId, Incarnation, ReplicaName, ReplicaUid, TemplateHash};
 
     fn mk_status(replicas: &[(u16, u32, &'static str)]) -> FleetStatus {
         let template = TemplateHash("t".into());
         let members = replicas.iter().map(|(ordinal, incarnation, state)| ReplicaStatus {
             name: ReplicaName::new(&FleetId::local("web"), Ordinal(*ordinal), &template, Incarnation(*incarnation)),
+            uid: ReplicaUid(format!("{ordinal}-{incarnation}").into()),
             ordinal: Ordinal(*ordinal),
             incarnation: Incarnation(*incarnation),
             template: template.clone(),

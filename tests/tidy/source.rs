@@ -6,6 +6,9 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use crate::checkout::{files_below, root};
 
+/// Crates besides the one at the top.
+const CRATES: &[&str] = &["server/", "tests/cluster/"];
+
 /// One Rust file.
 pub(crate) struct Source {
     /// From the top of the checkout, with `/`.
@@ -36,10 +39,10 @@ impl Source {
 
     /// The root of a crate: a library, a program or an integration test.
     pub(crate) fn is_root(&self) -> bool {
-        let in_tests = self.path.strip_prefix("server/").unwrap_or(&self.path).strip_prefix("tests/");
-        match in_tests {
+        let in_crate = CRATES.iter().find_map(|folder| self.path.strip_prefix(folder)).unwrap_or(&self.path);
+        match in_crate.strip_prefix("tests/") {
             Some(rest) => !rest.contains('/') || (rest.ends_with("/main.rs") && rest.matches('/').count() == 1),
-            None => ["src/lib.rs", "src/main.rs", "server/src/main.rs"].contains(&self.path.as_str()),
+            None => ["src/lib.rs", "src/main.rs"].contains(&in_crate),
         }
     }
 

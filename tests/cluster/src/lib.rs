@@ -1,0 +1,45 @@
+//! A real Kubernetes control plane for tests and benchmarks. In reading order:
+//!
+//! - [`Binaries`]: where Kubernetes' own programs lie (`make test-cluster` puts them there), and what a test does that
+//!   finds none: [`binaries_or_skip`].
+//! - [`ControlPlane`]: etcd, the API server and, if asked, the controllers, with an audit log of every request.
+//! - [`Access`]: who talks to the API server and which way, as a client or a kubeconfig file.
+//! - [`Gate`]: a way to the API server that a test can close.
+//! - [`eventually`]: waits for a condition.
+//!
+//! Nothing of it outlives the test process, however that ends, and parallel test processes don't get in each other's way.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use ringhold_test_cluster::{ControlPlane, ControlPlaneConfig, binaries_or_skip};
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let Some(binaries) = binaries_or_skip() else { return Ok(()) };
+//! let cluster = ControlPlane::start(&binaries, ControlPlaneConfig::default()).await?;
+//! let namespace = cluster.namespace().await?;
+//! let operator = cluster.service_account(&namespace, "operator").await?;
+//! operator.write_kubeconfig(cluster.folder().join("operator.kubeconfig"))?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod access;
+mod audit;
+mod binaries;
+mod certificates;
+mod claims;
+mod control_plane;
+mod eventually;
+mod gate;
+mod guard;
+
+mod program;
+mod request;
+
+pub use access::Access;
+pub use audit::AuditEvent;
+pub use binaries::{Binaries, Missing, binaries_or_skip};
+pub use control_plane::{ControlPlane, ControlPlaneConfig};
+pub use eventually::eventually;
+pub use gate::Gate;
