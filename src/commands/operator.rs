@@ -45,7 +45,7 @@ pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<()> {
 
     let stop_driver = Shutdown::new();
     let (stop, acting, identity) = (stop_driver.clone(), Arc::clone(&leader), args.identity());
-    let (pod_namespace, selector) = (args.pod_namespace, args.proxy_selector);
+    let (pod_namespace, selector) = (args.pod_namespace, args.proxy_selector.filter(|_| args.role != Role::Proxy));
     let (namespace, admin_port) = (args.namespace, args.process.admin_address.port());
     let mut driver = tokio::spawn(async move {
         let watched = namespace.as_deref().map(Arc::from);

@@ -91,7 +91,7 @@ struct Context<B> {
     /// True once the store holds them all. A store itself wakes only one of those who wait for it.
     listed: watch::Sender<bool>,
     registry: Registry,
-    exposures: Exposures,
+    exposures: Option<Exposures>,
     narrator: Narrator,
     stats: Arc<Stats>,
 }
@@ -113,8 +113,11 @@ pub async fn run<B: Backend>(config: KubernetesConfig<B>, shutdown: Shutdown, re
     let (resources, writer) = reflector::store_shared(BUFFER);
     let Some(news) = writer.subscribe() else { unreachable!("the store was made to be shared") };
     let (again, asked_again) = mpsc::unbounded_channel();
-    let (exposures, exposed) = Exposures::watch(&config.client, config.namespace.as_deref());
-    let exposed_synced = join_all(exposures.synced());
+    // Who never acts has no rights to what fleets own, and no use for it.
+    let watch = config.leader.is_candidate().then(|| Exposures::watch(&config.client, config.namespace.as_deref()));
+    let (exposures, exposed) =
+        watch.map_or_else(|| (None, futures_util::stream::pending().boxed()), |(all, touched)| (Some(all), touched));
+    let exposed_synced = join_all(exposures.iter().flat_map(Exposures::synced));
     let context = Arc::new(Context {
         narrator: Narrator::new(config.client.clone(), config.identity),
         client: config.client,

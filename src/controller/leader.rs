@@ -39,6 +39,7 @@ pub struct LeaderConfig {
 #[derive(Debug)]
 pub struct Leader {
     acts: watch::Receiver<bool>,
+    is_candidate: bool,
     stop: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -59,19 +60,30 @@ impl Leader {
         let (sender, acts) = watch::channel(false);
         let stop = CancellationToken::new();
         let candidate = Candidate { config, acts: sender, stop: stop.clone() };
-        Self { acts, stop, task: Mutex::new(Some(tokio::spawn(candidate.run()))) }
+        Self { acts, is_candidate: true, stop, task: Mutex::new(Some(tokio::spawn(candidate.run()))) }
     }
 
     /// Never acts.
     #[must_use]
     pub fn never() -> Self {
-        Self { acts: watch::channel(false).1, stop: CancellationToken::new(), task: Mutex::default() }
+        Self {
+            acts: watch::channel(false).1,
+            is_candidate: false,
+            stop: CancellationToken::new(),
+            task: Mutex::default(),
+        }
     }
 
     /// What this process does now.
     #[must_use]
     pub fn part(&self) -> Part {
         if *self.acts.borrow() { Part::Acts } else { Part::Follows }
+    }
+
+    /// Whether it may ever act.
+    #[must_use]
+    pub fn is_candidate(&self) -> bool {
+        self.is_candidate
     }
 
     /// An item at each change.

@@ -13,7 +13,7 @@ have the same rights.
   verbs: [list, watch]
 {{- end }}
 
-{{- /* What the leader does besides. `get` is for a pod whose name was taken already. */}}
+{{- /* What the leader does besides. `get` is for names that may be taken already. */}}
 {{- define "ringhold.rules.controller" -}}
 - apiGroups: [ringhold.dev]
   resources: [loadbalancers/status]
@@ -27,16 +27,16 @@ have the same rights.
   verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [services]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}
 
 {{- /* In the release's own namespace: the lead, and the proxies that Services point at. */}}
@@ -47,7 +47,7 @@ have the same rights.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{{ include "ringhold.leaseName" . }}]
-  verbs: [get, patch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]

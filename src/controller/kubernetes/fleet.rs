@@ -206,7 +206,10 @@ impl ClusterFleet {
         context: &Context<B>,
     ) -> Result<(), Failure> {
         let spec = self.running.as_ref().map_or(resource, |(_, running)| running);
-        let exposed = context.exposures.keep(desired, spec, &context.proxies).await;
+        let exposed = match &context.exposures {
+            Some(exposures) => exposures.keep(desired, spec, &context.proxies).await,
+            None => Ok(()),
+        };
         if let Err(ExposeError::NameTaken { message, .. }) = &exposed {
             self.degrade(resource, &mut fleet, message, now, context).await;
         }
