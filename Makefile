@@ -4,10 +4,10 @@ RELEASE := target/release
 SAMPLE  ?= deploy/samples/web.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test test-cluster verify fmt docs clean .need-rust
+.PHONY: help up build test test-cluster verify fmt docs image chart e2e kind-up kind-down clean .need-rust
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: build ## Build, start three replicas and serve them on http://localhost:5000 (SAMPLE=FILE for another manifest)
 	@PATH="$(CURDIR)/$(RELEASE):$$PATH" $(RELEASE)/ringhold local --file $(SAMPLE)
@@ -26,6 +26,7 @@ test-cluster: ## Prepare Kubernetes' own programs for the tests that need a clus
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --locked --test e2e -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked --test docs --test tidy
 
@@ -34,6 +35,21 @@ fmt: .need-rust ## Format the code
 
 docs: .need-rust ## Write the generated parts of the documents anew
 	@UPDATE_DOCS=1 $(CARGO) test --locked --test docs
+
+image: .need-rust ## Build the images ringhold:dev and ringhold-server:dev (PROFILE=dev for quick ones), with or without Docker
+	@CARGO="$(CARGO)" deploy/image.sh
+
+chart: ## Lint the Helm chart and write deploy/operator.yaml from it
+	@deploy/chart.sh
+
+e2e: .need-rust ## Run Ringhold in a real Kubernetes on this machine, as its users do (as root; some minutes)
+	@CARGO="$(CARGO)" tests/e2e/run.sh
+
+kind-up: ## Try Ringhold in a kind cluster: create it, install the chart and the sample (needs Docker, kubectl, Helm)
+	@CARGO="$(CARGO)" deploy/kind.sh up
+
+kind-down: ## Remove the kind cluster
+	@deploy/kind.sh down
 
 clean: .need-rust ## Remove everything that was built
 	@$(CARGO) clean

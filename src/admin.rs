@@ -3,6 +3,7 @@
 //! It reads the published route table and decides nothing; a change of size is handed to the controller. There is no
 //! authentication here: who reaches the admin port may look and scale.
 
+mod draining;
 mod error;
 mod explain;
 mod fleet_path;
@@ -56,8 +57,8 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: Cancellat
     axum::serve(listener, router(state)).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
-/// A LoadBalancer is named by one segment in the namespace `default`, and by two anywhere. So one that is called `scale`
-/// or `route` is shown in lists only where its namespace would have to be said.
+/// A LoadBalancer is named by one segment in the namespace `default`, and by two anywhere. So one that is called `scale`,
+/// `route` or `draining` is shown in lists only where its namespace would have to be said.
 fn router(state: AdminState) -> Router {
     Router::new()
         .route("/livez", get(health::livez))
@@ -70,6 +71,8 @@ fn router(state: AdminState) -> Router {
         .route("/api/v1/loadbalancers/{a}/{b}/scale", put(scale::scale))
         .route("/api/v1/loadbalancers/{a}/route", get(explain::explain))
         .route("/api/v1/loadbalancers/{a}/{b}/route", get(explain::explain))
+        .route("/api/v1/loadbalancers/{a}/draining", get(draining::draining))
+        .route("/api/v1/loadbalancers/{a}/{b}/draining", get(draining::draining))
         .fallback(async |uri: Uri| ApiError::UnknownPath(uri.path().to_owned()))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -6,13 +6,13 @@
 
 mod routing;
 mod status;
+mod template;
 #[cfg(test)]
 mod tests;
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::CustomResource;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use routing::{
@@ -20,6 +20,7 @@ pub use routing::{
     RandomSource, RetriesSpec, RingAlgorithm, RingSection, ServiceSpec, SourceIpSource, TimeoutsSpec,
 };
 pub use status::{LoadBalancerStatus, RingSummary};
+pub use template::PodTemplate;
 
 /// The mark of a replica that goes first when its fleet shrinks.
 pub const REMOVE_FIRST: &str = "ringhold.dev/remove-first";
@@ -88,8 +89,7 @@ pub struct LoadBalancerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_port: Option<IntOrString>,
     /// What a replica runs: a pod template, as in a Deployment.
-    #[schemars(schema_with = "pod_template")]
-    pub template: PodTemplateSpec,
+    pub template: PodTemplate,
 }
 
 /// How a changed template reaches the fleet.
@@ -171,15 +171,4 @@ impl Default for HealthSpec {
             startup_seconds: 600,
         }
     }
-}
-
-/// The API server itself checks the template when a pod is made of it; the whole pod schema here would make the
-/// definition larger than `kubectl apply` can store in its annotation.
-fn pod_template(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "description": "What a replica runs: a pod template, as in a Deployment.",
-        "required": ["spec"],
-        "x-kubernetes-preserve-unknown-fields": true,
-    })
 }

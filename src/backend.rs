@@ -1,6 +1,7 @@
 //! Where replicas run, behind one contract.
 
 pub mod fake;
+pub mod kubernetes;
 mod probe;
 pub mod process;
 

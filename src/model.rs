@@ -10,6 +10,6 @@ pub use desired::{
     Container, CookieKey, Desired, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Template,
     Timeouts,
 };
-pub use names::{FleetId, Incarnation, Ordinal, ReplicaName, ReplicaUid, TemplateHash};
+pub use names::{FleetId, FleetUid, Incarnation, Ordinal, ReplicaName, ReplicaUid, TemplateHash};
 pub use observed::{Action, NewReplica, Observed, Rejection, Replica, ReplicaState, Traffic, elapsed};
 pub use status::{Condition, ConditionStatus, ConditionType, FleetStatus, ReplicaStatus, RingStatus};

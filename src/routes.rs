@@ -17,5 +17,5 @@ pub use pick::{Candidate, PickError, Verdict};
 pub use publisher::{Bridge, Publisher, Reader, bridge};
 pub use requests::{Requests, ScaleError, ScaleRequest};
 pub use route::{Placement, Route, Seat};
-pub use table::{FleetEntry, RouteTable};
+pub use table::{FleetEntry, Leaving, RouteTable};
 pub use upstream::{Lease, Upstream};

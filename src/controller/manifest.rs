@@ -8,11 +8,16 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::Resource;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::LoadBalancer;
+use crate::controller::template;
 use crate::model::FleetId;
+
+pub(super) use explain::mismatch;
 
 /// Why a manifest can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,13 +127,30 @@ fn load_balancer(mut document: Value) -> Result<LoadBalancer, String> {
             }
         }
     }
-    let mut wrong: Vec<String> = Vec::new();
-    let mut note = |path: serde_ignored::Path<'_>| wrong.push(explain::unknown(&document, &path.to_string()));
-    let resource = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(&document, &mut note));
     // Unknown fields first: a misspelt one is why another is missing.
-    let resource: Option<LoadBalancer> =
-        resource.map_err(|error| wrong.push(explain::mismatch(&document, &error))).ok();
+    let mut unknown = Vec::new();
+    let mut wrong = Vec::new();
+    let resource: Option<LoadBalancer> = typed(&document, "", &mut unknown, &mut wrong);
+    // The resource's type takes any template; here a typo in it should not pass in silence either.
+    if let Some(resource) = &resource {
+        let _: Option<PodTemplateSpec> = typed(&resource.spec.template.0, template::PATH, &mut unknown, &mut wrong);
+    }
+    let unknown = unknown.iter().map(|path| explain::unknown(&document, path));
+    let wrong: Vec<String> = unknown.chain(wrong).collect();
     resource.filter(|_| wrong.is_empty()).ok_or_else(|| wrong.join("; "))
+}
+
+/// Reads what stands at `place` in the resource; notes the paths of fields that nobody reads, and what is of a wrong type.
+fn typed<T: DeserializeOwned>(
+    value: &Value,
+    place: &str,
+    unknown: &mut Vec<String>,
+    wrong: &mut Vec<String>,
+) -> Option<T> {
+    let separator = if place.is_empty() { "" } else { "." };
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(format!("{place}{separator}{path}"));
+    let read = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(value, &mut note));
+    read.map_err(|error| wrong.push(mismatch(value, place, &error).to_string())).ok()
 }
 
 impl fmt::Display for Place {

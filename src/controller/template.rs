@@ -4,21 +4,32 @@ use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container as PodContainer, ContainerPort};
+use k8s_openapi::api::core::v1::{Container as PodContainer, ContainerPort, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 use siphasher::sip::SipHasher13;
 
 use crate::api::LoadBalancerSpec;
+use crate::controller::manifest;
 use crate::controller::validate::Checker;
 use crate::model::{Container, Template, TemplateHash};
 
+/// Where the template stands in the resource.
+pub(super) const PATH: &str = "spec.template";
 /// What Kubernetes grants where a pod says nothing.
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 
 /// The template, or `None` with the errors noted.
 pub(super) fn template(spec: &LoadBalancerSpec, check: &mut Checker) -> Option<Template> {
-    let Some(pod) = &spec.template.spec else {
+    let manifest = &spec.template.0;
+    let typed: PodTemplateSpec = match serde_path_to_error::deserialize(manifest) {
+        Ok(typed) => typed,
+        Err(error) => {
+            check.note(manifest::mismatch(manifest, PATH, &error));
+            return None;
+        }
+    };
+    let Some(pod) = &typed.spec else {
         check.fail("spec.template.spec", "", "missing: declare at least one container");
         return None;
     };
@@ -31,26 +42,24 @@ pub(super) fn template(spec: &LoadBalancerSpec, check: &mut Checker) -> Option<T
     });
     let port = target_port(spec, &pod.containers, check);
     let containers = pod.containers.iter().enumerate().map(|(index, pod)| container(index, pod, port, check)).collect();
-    let manifest = match serde_json::to_value(&spec.template) {
-        Ok(manifest) => manifest,
-        Err(error) => {
-            check.fail("spec.template", "", &format!("can't be written as JSON: {error}"));
-            return None;
-        }
-    };
-    Some(Template { hash: hash(&manifest), manifest, containers, termination_grace: Duration::from_secs(grace) })
+    Some(Template {
+        hash: hash(manifest),
+        manifest: manifest.clone(),
+        containers,
+        termination_grace: Duration::from_secs(grace),
+    })
 }
 
 /// `spec.targetPort`, looked up by name or taken as a number; by default the first container's first port, else 8080.
 fn target_port(spec: &LoadBalancerSpec, containers: &[PodContainer], check: &mut Checker) -> u16 {
-    const PATH: &str = "spec.targetPort";
+    const TARGET_PORT: &str = "spec.targetPort";
     let ports: Vec<(String, &ContainerPort)> = containers.iter().enumerate().flat_map(ports).collect();
     let number = |(path, port): &(String, &ContainerPort), check: &mut Checker| {
         check.number(path, port.container_port, 1, u16::MAX)
     };
     match &spec.target_port {
         None => ports.first().map_or(8080, |first| number(first, check)),
-        Some(IntOrString::Int(number)) => check.number(PATH, *number, 1, u16::MAX),
+        Some(IntOrString::Int(number)) => check.number(TARGET_PORT, *number, 1, u16::MAX),
         Some(IntOrString::String(name)) => {
             if let Some(named) = ports.iter().find(|(_, port)| port.name.as_ref() == Some(name)) {
                 return number(named, check);
@@ -58,7 +67,7 @@ fn target_port(spec: &LoadBalancerSpec, containers: &[PodContainer], check: &mut
             let known: Vec<&str> = ports.iter().filter_map(|(_, port)| port.name.as_deref()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let rule = format!("no container port of the template has this name (named ports: {known})");
-            check.fail(PATH, name, &rule);
+            check.fail(TARGET_PORT, name, &rule);
             1
         }
     }
@@ -103,8 +112,9 @@ fn is_container_name(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// Eight hexadecimal digits that depend on the template's content alone: SipHash-1-3 over its JSON with sorted keys.
-fn hash(manifest: &Value) -> TemplateHash {
+/// Eight hexadecimal digits that depend on the template's content alone: SipHash-1-3 over its JSON with sorted keys and
+/// without nulls.
+pub(super) fn hash(manifest: &Value) -> TemplateHash {
     let mut hasher = SipHasher13::new();
     feed(manifest, &mut hasher);
     TemplateHash(format!("{:08x}", hasher.finish() >> 32).into())
@@ -113,7 +123,8 @@ fn hash(manifest: &Value) -> TemplateHash {
 fn feed(value: &Value, hasher: &mut SipHasher13) {
     match value {
         Value::Object(fields) => {
-            let sorted: BTreeMap<_, _> = fields.iter().collect();
+            // To Kubernetes a null is a field that is not there.
+            let sorted: BTreeMap<_, _> = fields.iter().filter(|(_, value)| !value.is_null()).collect();
             hasher.write(b"{");
             for (name, value) in sorted {
                 hasher.write(Value::String(name.clone()).to_string().as_bytes());
@@ -140,14 +151,18 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_hash_depends_on_content_and_not_on_order() {
+    fn the_hash_depends_on_content_and_not_on_order_or_nulls() {
         let one = json!({"spec": {"containers": [{"name": "a", "image": "x"}]}, "metadata": {"labels": {"k": "v"}}});
-        let same = json!({"metadata": {"labels": {"k": "v"}}, "spec": {"containers": [{"image": "x", "name": "a"}]}});
+        let same = json!({
+            "metadata": {"creationTimestamp": null, "labels": {"k": "v"}},
+            "spec": {"containers": [{"image": "x", "name": "a"}]},
+        });
         let other = json!({"metadata": {"labels": {"k": "v"}}, "spec": {"containers": [{"image": "y", "name": "a"}]}});
         assert_eq!(hash(&one), hash(&same));
         assert_ne!(hash(&one), hash(&other));
         assert_eq!(hash(&one).0.len(), 8);
     }
+
     #[test]
     fn a_container_is_named_as_kubernetes_wants_it() {
         for name in ["a", "0", "web-1", &"x".repeat(63)] {

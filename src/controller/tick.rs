@@ -1,12 +1,14 @@
 //! One step of reconciliation: observe, plan, publish, apply. The same for every backend and driver.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::backend::{Backend, BackendError};
-use crate::model::{Action, Condition, Desired, FleetStatus, NewReplica, Observed, Ordinal, Rejection};
+use crate::model::{
+    Action, Condition, Desired, FleetStatus, NewReplica, Observed, Ordinal, Rejection, ReplicaUid, Traffic,
+};
 use crate::plan::{Plan, plan};
 use crate::ring::BuildError;
 use crate::routes::{Placement, Publisher, Route};
@@ -28,6 +30,29 @@ pub struct Standing {
     pub accepted: Condition,
     /// Whether requests reach the fleet; one that is being removed is withdrawn first.
     pub exposure: Exposure,
+    /// Whether this process acts.
+    pub part: Part,
+    /// What the other processes know of the replicas that drain.
+    pub elsewhere: Elsewhere,
+}
+
+/// What a process does for a fleet. All route it; one acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Creates, drains and deletes replicas.
+    Acts,
+    /// Routes only.
+    Follows,
+}
+
+/// What the other processes know of the replicas that drain.
+#[derive(Debug, Clone, Default)]
+pub enum Elsewhere {
+    /// No other process routes.
+    #[default]
+    Nobody,
+    /// All of them together. A replica that is not in here may still be routed by one of them.
+    Said(HashMap<ReplicaUid, Traffic>),
 }
 
 /// Whether requests reach a fleet.
@@ -50,8 +75,8 @@ pub struct Outcome {
     pub moved: f64,
     /// Share of the key space that each member of the ring owns, 0 to 1.
     pub shares: BTreeMap<Ordinal, f64>,
-    /// How many actions were taken.
-    pub actions: usize,
+    /// What was done.
+    pub actions: Vec<Action>,
 }
 
 /// Why a tick did not go through. What was published stays; the next tick begins anew.
@@ -88,7 +113,7 @@ pub async fn tick<B: Backend>(
     memory: &mut Memory,
     now: Timestamp,
 ) -> Result<Outcome, TickError> {
-    let observed = observe(backend, publisher, desired, memory).await.map_err(TickError::Observe)?;
+    let observed = observe(backend, publisher, desired, standing, memory, now).await.map_err(TickError::Observe)?;
     let Plan { actions, members, mut status, mut next_check } = plan(desired, &observed, now);
     memory.conditions.clone_from(&status.conditions);
     status.conditions.push(standing.accepted.clone());
@@ -106,8 +131,12 @@ pub async fn tick<B: Backend>(
     let shares = published.and_then(|entry| entry.route.as_deref()).map(shares).unwrap_or_default();
 
     memory.forget_what_is_past(desired, &members);
+    let actions = match standing.part {
+        Part::Acts => actions,
+        Part::Follows => Vec::new(),
+    };
     apply(backend, desired, &actions, memory, now).await?;
-    Ok(Outcome { status, next_check, moved, shares, actions: actions.len() })
+    Ok(Outcome { status, next_check, moved, shares, actions })
 }
 
 fn shares(route: &Route) -> BTreeMap<Ordinal, f64> {
@@ -118,11 +147,19 @@ async fn observe<B: Backend>(
     backend: &B,
     publisher: &Publisher,
     desired: &Desired,
+    standing: &Standing,
     memory: &Memory,
+    now: Timestamp,
 ) -> Result<Observed, BackendError> {
     let mut replicas = backend.observe(&desired.id).await?;
     for replica in &mut replicas {
-        replica.traffic = publisher.traffic(&replica.uid);
+        let here = publisher.traffic(&replica.uid);
+        replica.traffic = match replica.draining_since {
+            Some(since) => {
+                here.and(standing.elsewhere.traffic(&replica.uid, since + desired.rollout.drain_timeout, now))
+            }
+            None => here,
+        };
     }
     Ok(Observed { replicas, rejections: memory.rejections.clone(), conditions: memory.conditions.clone() })
 }
@@ -153,6 +190,19 @@ async fn apply<B: Backend>(
     outcome
 }
 
+// === impl Elsewhere ===
+
+impl Elsewhere {
+    /// What the others know of a replica. Past the deadline nobody waits any more for one that does not answer.
+    fn traffic(&self, uid: &ReplicaUid, deadline: Timestamp, now: Timestamp) -> Traffic {
+        match self {
+            Self::Nobody => Traffic::default(),
+            Self::Said(_) if now >= deadline => Traffic::default(),
+            Self::Said(said) => said.get(uid).copied().unwrap_or(Traffic { routed: true, in_flight: 0 }),
+        }
+    }
+}
+
 // === impl Memory ===
 
 impl Memory {
@@ -160,6 +210,11 @@ impl Memory {
     #[must_use]
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions
+    }
+
+    /// What another process said of the fleet before this one began to.
+    pub(super) fn recall(&mut self, conditions: Vec<Condition>) {
+        self.conditions = conditions;
     }
 
     /// A refused create is a fact to plan with, not a failed tick.

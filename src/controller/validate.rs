@@ -18,7 +18,7 @@ use crate::api::{
 };
 use crate::controller::{manifest, template};
 use crate::model::{
-    CookieKey, Desired, FleetId, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts,
+    CookieKey, Desired, FleetId, FleetUid, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts,
 };
 use crate::ring::RingSpec;
 
@@ -69,9 +69,11 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let route = RoutePolicy { listener, hash_key, ring, bounded_load, timeouts, retries, limits };
     let template = template::template(spec, &mut check);
     let generation = resource.metadata.generation.unwrap_or(1);
+    let uid = FleetUid(resource.metadata.uid.as_deref().unwrap_or_default().into());
     match template {
         Some(template) if check.errors.is_empty() => Ok(Desired {
             id,
+            uid,
             generation,
             replicas,
             template: Arc::new(template),
@@ -304,8 +306,12 @@ fn health(spec: &HealthSpec, check: &mut Checker) -> Health {
 // === impl Checker ===
 
 impl Checker {
+    pub(super) fn note(&mut self, error: FieldError) {
+        self.errors.push(error);
+    }
+
     pub(super) fn fail(&mut self, path: &str, value: &str, rule: &str) {
-        self.errors.push(FieldError { path: path.to_owned(), value: value.to_owned(), rule: rule.to_owned() });
+        self.note(FieldError { path: path.to_owned(), value: value.to_owned(), rule: rule.to_owned() });
     }
 
     /// The number, if it lies within the range; else the least, with an error noted.

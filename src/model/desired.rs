@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{FleetId, TemplateHash};
+use crate::model::{FleetId, FleetUid, TemplateHash};
 use crate::ring::RingSpec;
 
 /// One accepted LoadBalancer.
@@ -14,6 +14,8 @@ use crate::ring::RingSpec;
 pub struct Desired {
     /// Whose it is.
     pub id: FleetId,
+    /// Which of those that have had this name.
+    pub uid: FleetUid,
     /// Counts the spec's changes; status reports the one it speaks of.
     pub generation: i64,
     /// How many ordinals the fleet has.

@@ -39,6 +39,11 @@ pub struct ReplicaName(Arc<str>);
 #[serde(transparent)]
 pub struct ReplicaUid(pub Arc<str>);
 
+/// Given by the API server to one LoadBalancer; never reused, so what an earlier one of the same name left behind is not
+/// taken for ours. Without a cluster it is empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct FleetUid(pub Arc<str>);
+
 // === impl FleetId ===
 
 impl FleetId {
@@ -114,6 +119,12 @@ impl ReplicaName {
 }
 
 impl fmt::Display for ReplicaName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for FleetUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

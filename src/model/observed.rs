@@ -192,6 +192,14 @@ impl Replica {
     }
 }
 
+impl Traffic {
+    /// What several processes know of one replica.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { routed: self.routed || other.routed, in_flight: self.in_flight.saturating_add(other.in_flight) }
+    }
+}
+
 impl ReplicaState {
     /// One word for people and the API.
     #[must_use]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::{Incarnation, Ordinal, ReplicaName, TemplateHash};
+use crate::model::{Incarnation, Ordinal, ReplicaName, ReplicaUid, TemplateHash};
 
 /// A fleet's state at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
@@ -49,6 +49,8 @@ pub struct RingStatus {
 pub struct ReplicaStatus {
     /// Its name.
     pub name: ReplicaName,
+    /// Which copy.
+    pub uid: ReplicaUid,
     /// Its place.
     pub ordinal: Ordinal,
     /// Which in a row it is there.

@@ -76,6 +76,7 @@ fn describe_replica(fleet: &Fleet<'_>, replica: &Replica, steps: &mut Steps) -> 
         replica.is_live() || matches!(replica.state, ReplicaState::Dead { .. } | ReplicaState::Terminating);
     ReplicaStatus {
         name: replica.name.clone(),
+        uid: replica.uid.clone(),
         ordinal: replica.ordinal,
         incarnation: replica.incarnation,
         template: replica.template.clone(),

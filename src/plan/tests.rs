@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::plan;
 use crate::model::{
-    Action, ConditionStatus, ConditionType, Container, Desired, FleetId, Health, Incarnation, Limits, Listener,
-    NewReplica, Observed, Ordinal, Rejection, Replica, ReplicaName, ReplicaState, ReplicaUid, Retries, Rollout,
-    RoutePolicy, Template, TemplateHash, Timeouts, Traffic,
+    Action, ConditionStatus, ConditionType, Container, Desired, FleetId, FleetUid, Health, Incarnation, Limits,
+    Listener, NewReplica, Observed, Ordinal, Rejection, Replica, ReplicaName, ReplicaState, ReplicaUid, Retries,
+    Rollout, RoutePolicy, Template, TemplateHash, Timeouts, Traffic,
 };
 
 const T0: Timestamp = Timestamp::UNIX_EPOCH;
@@ -26,6 +26,7 @@ fn desired(replicas: u16) -> Desired {
     let second = Duration::from_secs(1);
     Desired {
         id: FleetId::local("web"),
+        uid: FleetUid::default(),
         generation: 1,
         replicas,
         template: mk_template("new"),

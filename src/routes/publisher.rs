@@ -12,7 +12,7 @@ use crate::routes::listeners::Listeners;
 use crate::routes::requests::Requests;
 use crate::routes::route::{PlacedSeat, Placement};
 use crate::routes::upstream::FleetLoad;
-use crate::routes::{FleetEntry, ListenRequest, Route, RouteTable, ScaleRequest, Seat, Upstream};
+use crate::routes::{FleetEntry, Leaving, ListenRequest, Route, RouteTable, ScaleRequest, Seat, Upstream};
 
 /// Both ends of everything that crosses between control plane and data plane.
 #[derive(Debug)]
@@ -101,7 +101,12 @@ impl Publisher {
             members: route.ring.members().len(),
             fingerprint: route.ring.fingerprint().to_string(),
         });
-        state.fleets.insert(id.clone(), Arc::new(FleetEntry { id: id.clone(), status, route: route.map(Arc::new) }));
+        let leaving = status.members.iter().filter(|member| member.finishing.is_some());
+        let leaving = leaving
+            .map(|member| Leaving { uid: member.uid.clone(), upstream: state.upstreams.get(&member.uid).cloned() })
+            .collect();
+        let entry = FleetEntry { id: id.clone(), status, route: route.map(Arc::new), leaving };
+        state.fleets.insert(id.clone(), Arc::new(entry));
         state.published.insert(id.clone(), made_of);
         self.swap(&mut state, id);
         Ok(moved)

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::model::{FleetId, FleetStatus};
-use crate::routes::Route;
+use crate::model::{FleetId, FleetStatus, ReplicaUid, Traffic};
+use crate::routes::{Route, Upstream};
 
 /// All LoadBalancers of one moment: by port and host for the proxy, by name for people.
 #[derive(Debug, Default)]
@@ -24,6 +24,17 @@ pub struct FleetEntry {
     pub status: FleetStatus,
     /// `None` while the LoadBalancer is not accepted, or is being removed.
     pub route: Option<Arc<Route>>,
+    /// The replicas that are marked draining, as far as this process knows.
+    pub leaving: Vec<Leaving>,
+}
+
+/// A replica on its way out, and what it still has here.
+#[derive(Debug, Clone)]
+pub struct Leaving {
+    /// Which copy.
+    pub uid: ReplicaUid,
+    /// `None`: it never had a request here, or has been forgotten.
+    pub(super) upstream: Option<Arc<Upstream>>,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +98,16 @@ impl RouteTable {
     #[must_use]
     pub fn fleet(&self, id: &FleetId) -> Option<&Arc<FleetEntry>> {
         self.fleets.get(id)
+    }
+}
+
+// === impl Leaving ===
+
+impl Leaving {
+    /// Whether a request may still come to it, and how many it has.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.upstream.as_ref().map_or_else(Traffic::default, |upstream| upstream.traffic())
     }
 }
 

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use ringhold::admin::{self, AdminState, Readiness, RouteMetrics};
 use ringhold::model::{
-    Condition, ConditionType, Desired, FleetId, FleetStatus, Health, Incarnation, KeySource, Limits, Listener,
-    Observed, Ordinal, Replica, ReplicaName, ReplicaState, ReplicaStatus, ReplicaUid, Retries, Rollout, RoutePolicy,
-    Template, TemplateHash, Timeouts, Traffic,
+    Condition, ConditionType, Desired, FleetId, FleetStatus, FleetUid, Health, Incarnation, KeySource, Limits,
+    Listener, Observed, Ordinal, Replica, ReplicaName, ReplicaState, ReplicaStatus, ReplicaUid, Retries, Rollout,
+    RoutePolicy, Template, TemplateHash, Timeouts, Traffic,
 };
 use ringhold::ring::{KeyHasher, RingSpec};
 use ringhold::routes::{Bridge, Placement, Publisher, Reader, ScaleRequest, bridge};
@@ -128,6 +128,7 @@ pub(crate) const READY: ReplicaState = ReplicaState::Ready { since: Timestamp::U
 fn desired(id: &FleetId, replicas: usize) -> Desired {
     Desired {
         id: id.clone(),
+        uid: FleetUid::default(),
         generation: 3,
         replicas: u16::try_from(replicas).unwrap(),
         template: Arc::new(Template {
@@ -201,6 +202,7 @@ fn status(replicas: &[Replica]) -> FleetStatus {
 fn member(replica: &Replica) -> ReplicaStatus {
     ReplicaStatus {
         name: replica.name.clone(),
+        uid: replica.uid.clone(),
         ordinal: replica.ordinal,
         incarnation: replica.incarnation,
         template: replica.template.clone(),

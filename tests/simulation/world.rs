@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ringhold::backend::Backend;
 use ringhold::backend::fake::{FakeBackend, SplitMix64};
-use ringhold::controller::{Exposure, Memory, Outcome, Standing, manifest, tick, validate};
+use ringhold::controller::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, manifest, tick, validate};
 use ringhold::model::{
     Condition, ConditionStatus, ConditionType, Desired, Ordinal, Replica, ReplicaState, ReplicaUid, TemplateHash,
 };
@@ -59,7 +59,7 @@ impl World {
             seed,
             publisher: bridge().publisher,
             desired: validate(&resource).unwrap(),
-            standing: Standing { accepted, exposure: Exposure::Routed },
+            standing: Standing { accepted, exposure: Exposure::Routed, part: Part::Acts, elsewhere: Elsewhere::Nobody },
             memories: [Memory::default(), Memory::default()],
             requests: Vec::new(),
             last: None,
@@ -186,7 +186,7 @@ impl World {
         let replicas = self.replicas().await;
         let wanted = usize::from(self.desired.replicas);
         let is_wanted = |replica: &Replica| replica.serves() && replica.template == self.desired.template.hash;
-        let is_quiet = self.last.as_ref().is_some_and(|last| last.actions == 0 && last.next_check.is_none());
+        let is_quiet = self.last.as_ref().is_some_and(|last| last.actions.is_empty() && last.next_check.is_none());
         is_quiet && replicas.len() == wanted && replicas.iter().all(is_wanted) && self.members().len() == wanted
     }
 

@@ -3,6 +3,8 @@
 use serde_json::{Error, Value};
 use serde_path_to_error::Segment;
 
+use crate::controller::validate::FieldError;
+
 /// The parser's message on one line, without its advice to programmers.
 pub(super) fn syntax(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
@@ -37,14 +39,22 @@ pub(super) fn unknown(document: &Value, path: &str) -> String {
     format!("{shown}: no such field; check its spelling and place, or remove it")
 }
 
-/// A value that is not what its field takes, or a field that is missing.
-pub(super) fn mismatch(document: &Value, error: &serde_path_to_error::Error<Error>) -> String {
-    let path = if error.path().iter().len() == 0 { String::new() } else { error.path().to_string() };
+/// A value that is not what its field takes, or a field that is missing. `document` is what was read, and stands at
+/// `place` in the resource; the resource itself stands at no place.
+pub(in crate::controller) fn mismatch(
+    document: &Value,
+    place: &str,
+    error: &serde_path_to_error::Error<Error>,
+) -> FieldError {
+    let mut path = place.to_owned();
+    if error.path().iter().len() > 0 {
+        push(&mut path, &error.path().to_string());
+    }
     let message = error.inner().to_string();
+    let say = |path, value, rule: &str| FieldError { path, value, rule: rule.to_owned() };
     if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        let mut missing = path;
-        push(&mut missing, field);
-        return format!("{missing}: missing: add it");
+        push(&mut path, field);
+        return say(path, String::new(), "missing: add it");
     }
     let found = error.path().iter().try_fold(document, |place, segment| match segment {
         Segment::Seq { index } => place.get(index),
@@ -53,10 +63,10 @@ pub(super) fn mismatch(document: &Value, error: &serde_path_to_error::Error<Erro
         Segment::Unknown => None,
     });
     let (Some(found), Some((_, expected))) = (found, message.split_once(", expected ")) else {
-        return format!("{path}: {message}");
+        return say(path, String::new(), &message);
     };
     let is_too_large = message.starts_with("invalid value: integer");
-    format!("{path}: {}: {}", offending(found, &message), way_out(expected, found, is_too_large))
+    say(path, offending(found, &message), &way_out(expected, found, is_too_large))
 }
 
 /// What stands there, as it may be written; something longer by its kind.
@@ -96,12 +106,18 @@ fn way_out(expected: &str, found: &Value, is_too_large: bool) -> String {
         "Quantity" => "a quantity such as 500m or 1Gi",
         "map with a single key" => "exactly one source: header, cookie, query, path, sourceIp or random",
         "newtype variant" => return "write {} behind it, or its fields".to_owned(),
-        _ if expected.starts_with("struct ") || expected == "a map" => {
+        _ if expected.starts_with("struct ") || expected == "a map" || is_type(expected) => {
             return "use fields, indented below it; for the defaults remove it".to_owned();
         }
         _ => return format!("use {}", expected.replace('`', "")),
     };
     format!("use {wanted}")
+}
+
+/// Kubernetes' types are called by their bare names: `PodSpec`.
+fn is_type(expected: &str) -> bool {
+    expected.starts_with(|first: char| first.is_ascii_uppercase())
+        && expected.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn only_field(value: &Value) -> Option<(&String, &Value)> {

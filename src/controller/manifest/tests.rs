@@ -129,11 +129,17 @@ fn wrong_types_in_the_template_are_said_in_the_same_way() {
         ("env: [{name: X, value: 1}]", "env[0].value: 1: use text: put it in quotes"),
         ("ports: [{containerPort: eighty}]", "ports[0].containerPort: \"eighty\": use a whole number, without quotes"),
         ("tty: 1", "tty: 1: use true or false"),
+        ("livenessProbe: 5", "livenessProbe: 5: use fields, indented below it; for the defaults remove it"),
         ("resources: {limits: {cpu: [1]}}", "resources.limits.cpu: a list: use a quantity such as 500m or 1Gi"),
     ];
     for (field, message) in cases {
         let text = format!("{HEAD}spec: {{template: {{spec: {{containers: [{{name: a, {field}}}]}}}}}}");
         assert_eq!(error(&text), format!("web.yaml: spec.template.spec.containers[0].{message}"));
+    }
+    let fields = "use fields, indented below it; for the defaults remove it";
+    for (template, message) in [("5", format!("5: {fields}")), ("", format!("empty: {fields}"))] {
+        let text = format!("{HEAD}spec:\n  template: {template}\n");
+        assert_eq!(error(&text), format!("web.yaml: spec.template: {message}"));
     }
 }
 

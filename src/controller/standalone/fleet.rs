@@ -7,12 +7,13 @@ use jiff::Timestamp;
 
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
+use crate::controller::accept::Refusal;
 use crate::controller::manifest::identity;
 use crate::controller::standalone::Say;
 use crate::controller::standalone::announce::announce;
-use crate::controller::standalone::declared::{Declared, Refusal};
+use crate::controller::standalone::declared::Declared;
 use crate::controller::story;
-use crate::controller::tick::{Exposure, Memory, Outcome, Standing, TickError, tick};
+use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
 use crate::controller::validate::validate;
 use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus, Listener};
 use crate::routes::{Publisher, ScaleError};
@@ -206,16 +207,17 @@ impl LocalFleet {
         };
         let (desired, exposure) =
             if self.is_removed { (&desired.removed(), Exposure::Withdrawn) } else { (desired, Exposure::Routed) };
-        let standing = Standing { accepted: self.accepted.clone(), exposure };
+        let standing =
+            Standing { accepted: self.accepted.clone(), exposure, part: Part::Acts, elsewhere: Elsewhere::Nobody };
         match tick(backend, publisher, desired, &standing, &mut self.memory, now).await {
             Ok(Outcome { status, next_check, moved, shares, actions }) => {
                 self.failed_ticks = 0;
                 self.paused_until = None;
-                self.next_check = if actions > 0 { Some(now) } else { next_check };
+                self.next_check = if !actions.is_empty() { Some(now) } else { next_check };
                 for line in story::tell(&self.id.name, &self.told, &status, moved, &shares) {
-                    say(&self.id, &line);
+                    say(&self.id, &line.text);
                 }
-                let is_over = self.is_removed && status.members.is_empty() && actions == 0;
+                let is_over = self.is_removed && status.members.is_empty() && actions.is_empty();
                 self.told = status;
                 if is_over {
                     self.end(publisher);

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::PodTemplate;
 use crate::controller::manifest;
 use crate::model::{Container, Template};
 
@@ -44,7 +45,7 @@ fn nested(path: &str, value: Value) -> Value {
 #[test]
 fn a_spec_that_says_nothing_gets_the_defaults() {
     let seconds = Duration::from_secs;
-    let Desired { id, generation, replicas, template, rollout, health, route } = desired(&json!({}));
+    let Desired { id, uid: _, generation, replicas, template, rollout, health, route } = desired(&json!({}));
     assert_eq!((id, generation, replicas), (FleetId::local("web"), 1, 1));
     assert_eq!(
         rollout,
@@ -358,6 +359,44 @@ fn what_a_template_gets_wrong_is_named_with_its_place() {
     for (spec, message) in cases {
         assert_eq!(errors(&spec), message);
     }
+}
+
+/// As the resource comes from a cluster: there nobody has looked into the template yet.
+fn from_cluster(template: Value) -> Result<Desired, FieldErrors> {
+    let mut resource = resource(&json!({}));
+    resource.spec.template = PodTemplate(template);
+    validate(&resource)
+}
+
+#[test]
+fn a_template_of_wrong_types_is_named_with_path_value_and_the_way_out() {
+    let pod = |fields: Value| {
+        let mut template = json!({"spec": {"containers": [{"name": "server"}]}});
+        template["spec"].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        template
+    };
+    let cases = [
+        (
+            pod(json!({"terminationGracePeriodSeconds": "30"})),
+            "spec.template.spec.terminationGracePeriodSeconds: \"30\": use a whole number, without quotes",
+        ),
+        (
+            pod(json!({"containers": [{"name": "server", "command": "sleep 1"}]})),
+            "spec.template.spec.containers[0].command: \"sleep 1\": use a list, such as [a, b]",
+        ),
+        (pod(json!({"volumes": {}})), "spec.template.spec.volumes: a group of fields: use a list, such as [a, b]"),
+        (json!("server"), "spec.template: \"server\": use fields, indented below it; for the defaults remove it"),
+        (json!({"spec": null}), "spec.template.spec: missing: declare at least one container"),
+    ];
+    for (template, message) in cases {
+        assert_eq!(from_cluster(template).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn fields_of_a_template_that_this_program_does_not_know_are_kept() {
+    let template = json!({"spec": {"containers": [{"name": "server", "newer": {"a": [1]}}], "newest": true}});
+    assert_eq!(from_cluster(template.clone()).unwrap().template.manifest, template);
 }
 
 #[test]

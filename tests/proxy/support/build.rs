@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ringhold::model::{
-    Container, Desired, FleetId, Health, Incarnation, KeySource, Limits, Listener, Ordinal, Replica, ReplicaName,
-    ReplicaState, ReplicaUid, Retries, Rollout, RoutePolicy, Template, TemplateHash, Timeouts,
+    Container, Desired, FleetId, FleetUid, Health, Incarnation, KeySource, Limits, Listener, Ordinal, Replica,
+    ReplicaName, ReplicaState, ReplicaUid, Retries, Rollout, RoutePolicy, Template, TemplateHash, Timeouts,
 };
 use ringhold::ring::RingSpec;
 
@@ -25,6 +25,7 @@ pub(crate) fn mk_desired(port: u16) -> Desired {
     };
     Desired {
         id: FleetId::local("web"),
+        uid: FleetUid::default(),
         generation: 1,
         replicas: 3,
         template: Arc::new(Template {

@@ -1,0 +1,120 @@
+//! Ringhold comes, is upgraded, and goes: by the chart, and by the one manifest.
+
+use crate::cluster::{Cluster, SYSTEM};
+use crate::fleet::{Fleet, name, uids};
+use crate::nodes;
+
+/// A kind of everything that the chart makes in its namespace, and that Ringhold makes beside it.
+const KINDS: &str = "deployments,replicasets,pods,services,endpointslices,secrets,serviceaccounts,roles,rolebindings,\
+                     leases,poddisruptionbudgets,networkpolicies,configmaps";
+
+/// The API server accepts it with every switch on, too.
+pub(crate) async fn the_chart_is_valid_in_every_variant(cluster: &Cluster) {
+    cluster.say("asks the API server about the chart's variants");
+    cluster.kubectl(&format!("create namespace {SYSTEM}")).await;
+    cluster.kubectl(&format!("label namespace {SYSTEM} pod-security.kubernetes.io/enforce=restricted")).await;
+    for variant in ["split", "one-namespace", "everything"] {
+        let values = format!("--values charts/ringhold/ci/{variant}-values.yaml --set serviceMonitor.enabled=false");
+        let manifest = cluster.helm(&format!("template ringhold charts/ringhold --namespace {SYSTEM} {values}")).await;
+        let apply = ["apply", "--dry-run=server", "--filename", "-"];
+        let answer = cluster.try_kubectl(&apply, &manifest).await;
+        answer.unwrap_or_else(|error| panic!("{variant}: {error}"));
+    }
+}
+
+pub(crate) async fn the_chart_installs(cluster: &Cluster) {
+    cluster.say("installs the chart");
+    cluster.helm(&format!("install ringhold charts/ringhold --namespace {SYSTEM} --wait --timeout 120s")).await;
+    let pods = cluster.list(&format!("pods --namespace {SYSTEM}")).await;
+    let mut nodes: Vec<_> = pods.iter().map(|pod| pod["spec"]["nodeName"].as_str().unwrap()).collect();
+    nodes.sort_unstable();
+    assert_eq!(nodes, ["node-1", "node-2"], "one pod on each node");
+}
+
+pub(crate) async fn an_upgrade_replaces_every_proxy_and_no_replica(fleet: &Fleet<'_>) {
+    let proxies = fleet.cluster.list(&format!("pods --namespace {SYSTEM}")).await;
+    let replicas = fleet.pods().await;
+    let upgrade = fleet.under_load("upgrades the release", upgrade(fleet, "--set log.level=debug"));
+    upgrade.await.lost_nothing().moved_no_key();
+    let now = fleet.cluster.list(&format!("pods --namespace {SYSTEM}")).await;
+    assert!(uids(&proxies).is_disjoint(&uids(&now)), "a proxy of the old revision is left");
+    assert_eq!(uids(&replicas), uids(&fleet.pods().await), "the upgrade has touched replicas");
+    fleet.is_as_at_first().await;
+}
+
+pub(crate) async fn proxies_and_controllers_part(fleet: &Fleet<'_>) {
+    let replicas = fleet.pods().await;
+    let split = fleet.under_load("changes to proxies and controllers apart", async {
+        upgrade(fleet, "--set mode=split").await;
+        let controllers = format!("rollout status deployment/ringhold-controller --namespace {SYSTEM} --timeout 120s");
+        fleet.cluster.kubectl(&controllers).await;
+        fleet.cluster.kubectl("scale loadbalancer web --replicas=4").await;
+        fleet.settled(4).await;
+        fleet.cluster.kubectl("scale loadbalancer web --replicas=3").await;
+        fleet.settled(3).await;
+    });
+    split.await.lost_nothing();
+    assert_eq!(uids(&replicas), uids(&fleet.pods().await), "the upgrade has touched replicas");
+    let proxy = format!("--as=system:serviceaccount:{SYSTEM}:ringhold");
+    let may = fleet.cluster.try_kubectl(&["auth", "can-i", "create", "pods", &proxy], "").await;
+    may.expect_err("a proxy that only proxies may create pods");
+    fleet.is_as_at_first().await;
+}
+
+async fn upgrade(fleet: &Fleet<'_>, values: &str) {
+    let args = format!("upgrade ringhold charts/ringhold --namespace {SYSTEM} --reuse-values {values}");
+    fleet.cluster.helm(&format!("{args} --wait --timeout 180s")).await;
+    nodes::proxies_are_ready(fleet).await;
+    let all_old_gone = fleet.cluster.eventually("the old pods are gone", async || {
+        let pods = fleet.cluster.list(&format!("pods --namespace {SYSTEM}")).await;
+        let ending: Vec<_> = pods.iter().filter(|pod| !pod["metadata"]["deletionTimestamp"].is_null()).collect();
+        if ending.is_empty() { Ok(()) } else { Err(format!("{} are ending", ending.len())) }
+    });
+    all_old_gone.await;
+}
+
+pub(crate) async fn uninstalling_leaves_only_the_definition(cluster: &Cluster) {
+    cluster.say("uninstalls the release");
+    cluster.helm(&format!("uninstall ringhold --namespace {SYSTEM} --wait --timeout 120s")).await;
+    let gone = cluster.eventually("nothing of the release is left", async || {
+        let mut left = cluster.list(&format!("{KINDS} --namespace {SYSTEM}")).await;
+        // What Kubernetes puts into every namespace.
+        left.retain(|object| !["default", "kube-root-ca.crt"].contains(&name(object).as_str()));
+        left.extend(cluster.list("clusterroles,clusterrolebindings --selector app.kubernetes.io/name=ringhold").await);
+        let left: Vec<_> = left.iter().map(|object| format!("{}/{}", object["kind"], name(object))).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    gone.await;
+    cluster.kubectl("delete customresourcedefinition loadbalancers.ringhold.dev").await;
+}
+
+/// `kubectl apply` of deploy/operator.yaml, and nothing before.
+pub(crate) async fn one_manifest_is_enough(cluster: &Cluster) {
+    cluster.say("applies deploy/operator.yaml alone");
+    cluster.kubectl(&format!("delete namespace {SYSTEM}")).await;
+    cluster.kubectl("apply --server-side --filename deploy/operator.yaml").await;
+    cluster.kubectl(&format!("rollout status deployment/ringhold --namespace {SYSTEM} --timeout 120s")).await;
+    fleet_lives_in(cluster, "default").await;
+    cluster.kubectl("delete --filename deploy/operator.yaml --timeout 120s").await;
+}
+
+pub(crate) async fn one_namespace_is_enough(cluster: &Cluster) {
+    cluster.say("installs for one namespace");
+    cluster.kubectl("create namespace team").await;
+    let values = "--set watchNamespace=team,rbac.userRoles=false";
+    let place = format!("--namespace {SYSTEM} --create-namespace");
+    cluster.helm(&format!("install ringhold charts/ringhold {place} {values} --wait --timeout 120s")).await;
+    let wide = cluster.list("clusterroles --selector app.kubernetes.io/name=ringhold").await;
+    assert_eq!(wide.iter().map(name).collect::<Vec<_>>(), [""; 0], "rights beyond the namespace");
+    fleet_lives_in(cluster, "team").await;
+    cluster.helm(&format!("uninstall ringhold --namespace {SYSTEM} --wait --timeout 120s")).await;
+}
+
+/// A LoadBalancer becomes ready there, and goes.
+async fn fleet_lives_in(cluster: &Cluster, namespace: &str) {
+    cluster.kubectl(&format!("apply --namespace {namespace} --filename deploy/samples/web.yaml")).await;
+    let ready = "wait loadbalancer web --for jsonpath={.status.readyReplicas}=3 --timeout 120s";
+    cluster.kubectl(&format!("{ready} --namespace {namespace}")).await;
+    cluster.kubectl(&format!("delete loadbalancer web --namespace {namespace}")).await;
+    cluster.kubectl(&format!("wait pods --for delete --selector app=web --timeout 120s --namespace {namespace}")).await;
+}
