@@ -1,0 +1,6 @@
+//! The operator against a real Kubernetes API server, with a stand-in for the nodes that runs pods as local processes, so
+//! that real requests flow. `make test-cluster` prepares the API server's programs.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod operator;
+mod support;

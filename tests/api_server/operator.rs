@@ -1,0 +1,197 @@
+//! The operator as a process, against a real API server, with replicas that answer real requests. It has the rights that
+//! deploy/operator.yaml grants, and no others.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use ringhold::api::LoadBalancer;
+use ringhold_test_cluster::eventually;
+use serde_json::json;
+
+use crate::support::{condition, world};
+
+#[tokio::test]
+async fn a_fleet_starts_serves_scales_and_goes() {
+    let Some(world) = world().await else { return };
+    let operator = world.operator("a").await;
+    world.apply(&world.manifest(3)).await;
+    world.until_ready(3).await;
+    let first = operator.ask("ann").await;
+    assert_eq!(operator.ask("ann").await, first, "equal keys meet the same replica");
+
+    world.scale(5).await;
+    world.until_ready(5).await;
+    world.scale(2).await;
+    world.until_ready(2).await;
+
+    world.loadbalancers.delete("web", &DeleteParams::default()).await.unwrap();
+    eventually("nothing listens any more", async || operator.try_ask("ann").await.is_err().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_rollout_moves_no_key_and_loses_no_request() {
+    let Some(world) = world().await else { return };
+    let operator = world.operator("a").await;
+    world.apply(&world.manifest(3)).await;
+    world.until_ready(3).await;
+    let keys: Vec<String> = (0..40).map(|key| format!("key-{key}")).collect();
+    let mut before = Vec::new();
+    for key in &keys {
+        before.push(operator.ask(key).await.ordinal);
+    }
+    world.change_template("VERSION", "2").await;
+    let mut asked = 0_usize;
+    eventually("the rollout is over", async || {
+        for (key, ordinal) in keys.iter().zip(&before) {
+            assert_eq!(operator.ask(key).await.ordinal, *ordinal, "{key} changed its ordinal");
+            asked += 1;
+        }
+        let status = world.status().await;
+        (status.observed_generation == 2 && condition(&status, "Progressing") == "False").then_some(())
+    })
+    .await;
+    assert!(asked >= keys.len());
+    let pods = world.pods.list(&world.ours()).await.unwrap();
+    assert_eq!(pods.items.len(), 3);
+}
+
+#[tokio::test]
+async fn a_deleted_pod_is_replaced_at_its_ordinal() {
+    let Some(world) = world().await else { return };
+    let operator = world.operator("a").await;
+    world.apply(&world.manifest(2)).await;
+    world.until_ready(2).await;
+    let victim = operator.ask("ann").await;
+    world.pods.delete(&victim.name, &DeleteParams::default()).await.unwrap();
+    eventually("the key is home with a successor", async || {
+        let now = operator.ask("ann").await;
+        (now.ordinal == victim.ordinal && now.name != victim.name).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rejected_template_leaves_the_old_fleet_serving() {
+    let Some(world) = world().await else { return };
+    let operator = world.operator("a").await;
+    world.apply(&world.manifest(2)).await;
+    world.until_ready(2).await;
+    let before = operator.ask("ann").await;
+    let image = json!({"spec": {"template": {"spec": {"restartPolicy": "Sometimes"}}}});
+    world.patch(&image).await;
+    eventually("the rejection is told", async || {
+        let status = world.status().await;
+        let degraded = status.conditions.iter().find(|condition| condition.type_ == "Degraded")?;
+        (degraded.reason == "PodRejected" && degraded.message.contains("restartPolicy")).then_some(())
+    })
+    .await;
+    assert_eq!(operator.ask("ann").await, before);
+    assert_eq!(world.status().await.ready_replicas, 2);
+}
+
+#[tokio::test]
+async fn a_foreign_pod_with_our_labels_is_left_alone() {
+    let Some(world) = world().await else { return };
+    let _operator = world.operator("a").await;
+    let foreign: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "web-7-cafe-0", "labels": {
+            "app.kubernetes.io/managed-by": "ringhold",
+            "ringhold.dev/loadbalancer": "web",
+            "ringhold.dev/ordinal": "7",
+            "ringhold.dev/template": "cafe",
+            "ringhold.dev/incarnation": "0",
+        }},
+        "spec": {"containers": [{"name": "other", "image": "other"}]},
+    }))
+    .unwrap();
+    let foreign = world.pods.create(&PostParams::default(), &foreign).await.unwrap();
+    world.apply(&world.manifest(1)).await;
+    world.until_ready(1).await;
+    world.scale(2).await;
+    world.until_ready(2).await;
+    let still = world.pods.get("web-7-cafe-0").await.unwrap();
+    assert_eq!((still.uid(), &still.metadata.deletion_timestamp), (foreign.uid(), &None));
+}
+
+#[tokio::test]
+async fn an_operator_that_is_killed_in_a_rollout_is_followed_by_one_that_ends_it() {
+    let Some(world) = world().await else { return };
+    let first = world.operator("a").await;
+    world.apply(&world.manifest(3)).await;
+    world.until_ready(3).await;
+    world.change_template("VERSION", "2").await;
+    eventually("the rollout has begun", async || {
+        let pods = world.pods.list(&world.ours()).await.unwrap();
+        (pods.items.len() > 3).then_some(())
+    })
+    .await;
+    first.kill().await;
+    let second = world.operator("b").await;
+    eventually("the rollout is over", async || {
+        let status = world.status().await;
+        (status.updated_replicas == 3 && condition(&status, "Progressing") == "False").then_some(())
+    })
+    .await;
+    second.ask("ann").await;
+}
+
+#[tokio::test]
+async fn one_that_stops_hands_over_at_once() {
+    let Some(world) = world().await else { return };
+    let first = world.operator("a").await;
+    eventually("the first leads", async || (world.leader().await.as_deref() == Some("a")).then_some(())).await;
+    let second = world.operator("b").await;
+    first.stop().await;
+    // Far less than the 15 s after which a Lease runs out.
+    let taken = eventually("the second leads", async || (world.leader().await.as_deref() == Some("b")).then_some(()));
+    tokio::time::timeout(Duration::from_secs(10), taken).await.expect("a Lease that was given back is taken at once");
+    world.apply(&world.manifest(1)).await;
+    world.until_ready(1).await;
+    second.ask("ann").await;
+}
+
+#[tokio::test]
+async fn a_settled_fleet_is_not_written_to() {
+    let Some(world) = world().await else { return };
+    let _operator = world.operator("a").await;
+    world.apply(&world.manifest(2)).await;
+    world.until_ready(2).await;
+    eventually("it is settled", async || (condition(&world.status().await, "Progressing") == "False").then_some(()))
+        .await;
+    let version = async || world.loadbalancers.get("web").await.unwrap().resource_version();
+    let before = version().await;
+    // A look that has a reason, and finds nothing to do: a mark for the next time that the fleet shrinks.
+    let pod = world.pods.list(&world.ours()).await.unwrap().items.remove(0).name_any();
+    let note = json!({"metadata": {"annotations": {"ringhold.dev/remove-first": "true"}}});
+    world.pods.patch(&pod, &PatchParams::default(), &Patch::Merge(note)).await.unwrap();
+    let looks = async || world.looks("a").await;
+    let seen = looks().await;
+    eventually("the change has been looked at", async || (looks().await > seen).then_some(())).await;
+    assert_eq!(version().await, before);
+}
+
+#[tokio::test]
+async fn two_that_want_one_port_are_told_and_the_first_keeps_it() {
+    let Some(world) = world().await else { return };
+    let operator = world.operator("a").await;
+    world.apply(&world.manifest(1)).await;
+    world.until_ready(1).await;
+    let mut second: LoadBalancer = world.manifest(1);
+    second.metadata.name = Some("late".to_owned());
+    world.apply(&second).await;
+    eventually("the second is refused", async || {
+        let late = world.loadbalancers.get("late").await.unwrap().status?;
+        let accepted = late.conditions.iter().find(|condition| condition.type_ == "Accepted")?;
+        (accepted.status == "False" && accepted.reason == "ListenerConflict").then_some(())
+    })
+    .await;
+    operator.ask("ann").await;
+    world.loadbalancers.delete("web", &DeleteParams::default()).await.unwrap();
+    eventually("the second has the port", async || {
+        let late = world.loadbalancers.get("late").await.unwrap().status?;
+        (condition(&late, "Accepted") == "True").then_some(())
+    })
+    .await;
+}
