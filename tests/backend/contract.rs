@@ -26,6 +26,14 @@ macro_rules! contract {
                 super::$case(&crate::harness::Process::new()).await;
             })+
         }
+
+        mod kubernetes {
+            $(#[tokio::test]
+            async fn $case() {
+                let Some(harness) = crate::cluster::Kubernetes::new().await else { return };
+                super::$case(&harness).await;
+            })+
+        }
     };
 }
 
