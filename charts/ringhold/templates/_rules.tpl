@@ -3,40 +3,46 @@ All that Ringhold asks of the API server, and no more. A ClusterRole and a Role 
 have the same rights.
 */}}
 
-{{- /* Routes follow from these alone. */}}
+{{- /* What every process follows. */}}
 {{- define "ringhold.rules.proxy" -}}
 - apiGroups: [ringhold.dev]
   resources: [loadbalancers]
   verbs: [list, watch]
 - apiGroups: [""]
-  resources: [pods]
+  resources: [pods, services]
+  verbs: [list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
   verbs: [list, watch]
 {{- end }}
 
-{{- /* What the leader does besides. `get` is for a pod whose name was taken already. */}}
+{{- /*
+What the leader does besides. `get` looks at an object before its name is used. The API server asks for `create` where a
+server-side apply makes a new one, and for the finalizers where an owner reference blocks the owner's deletion and
+OwnerReferencesPermissionEnforcement is on.
+*/}}
 {{- define "ringhold.rules.controller" -}}
 - apiGroups: [ringhold.dev]
   resources: [loadbalancers/status]
   verbs: [patch]
-# Owner references that block deletion need this where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [ringhold.dev]
   resources: [loadbalancers/finalizers]
   verbs: [update]
 - apiGroups: [""]
-  resources: [pods]
+  resources: [pods, services]
   verbs: [get, create, patch, delete]
-- apiGroups: [""]
-  resources: [services]
-  verbs: [list, watch, create, patch, delete]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [get, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [get, create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}
 
 {{- /* In the release's own namespace: the lead, and the proxies that Services point at. */}}
@@ -47,7 +53,7 @@ have the same rights.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{{ include "ringhold.leaseName" . }}]
-  verbs: [get, patch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
