@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::backend::process::guard;
@@ -33,6 +34,15 @@ pub enum Command {
     /// reconciled; a broken edit is reported and changes nothing that runs; removing a file drains and stops its fleet.
     /// Ctrl-C lets running requests finish and stops everything; a second one stops at once.
     Local(LocalArgs),
+    /// Run fleets in a Kubernetes cluster
+    ///
+    /// Watches LoadBalancers at the API server, keeps their pods and routes requests to them. Several may run: all route,
+    /// and one of them, elected by a Lease, acts. SIGTERM hands over at once and lets running requests finish.
+    Operator(Box<OperatorArgs>),
+    /// Print the definition of the LoadBalancer resource
+    ///
+    /// For `kubectl apply -f -`.
+    Crd,
     /// Becomes a replica's program, tied to Ringhold's life
     #[command(name = guard::EXEC, hide = true)]
     ExecReplica {
@@ -73,6 +83,58 @@ pub struct LocalArgs {
     pub process: ProcessArgs,
 }
 
+/// `ringhold operator`.
+#[derive(Debug, ClapArgs)]
+pub struct OperatorArgs {
+    /// What this process does
+    #[arg(long, value_enum, default_value_t = Role::All, env = "RINGHOLD_ROLE")]
+    pub role: Role,
+
+    /// Only LoadBalancers of this namespace [default: all namespaces]
+    #[arg(long, value_name = "NAMESPACE", env = "RINGHOLD_NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
+    pub namespace: Option<String>,
+
+    /// Name of this process's pod, unique among the operators [default: the hostname]
+    #[arg(long, value_name = "NAME", env = "POD_NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub pod_name: Option<String>,
+
+    /// Namespace of the operators: of the Lease and of the proxies' pods
+    #[arg(long, value_name = "NAMESPACE", default_value = "default", env = "POD_NAMESPACE")]
+    pub pod_namespace: String,
+
+    /// Labels of the pods that route, such as `app=ringhold`: Services lead to them, and they are asked what a draining
+    /// replica still has [default: this process is the only one, and no Service leads to it]
+    #[arg(long, value_name = "LABELS", env = "RINGHOLD_PROXY_SELECTOR", value_parser = NonEmptyStringValueParser::new())]
+    pub proxy_selector: Option<String>,
+
+    /// Name of the Lease that says who acts
+    #[arg(long, value_name = "NAME", default_value = "ringhold", env = "RINGHOLD_LEASE_NAME")]
+    pub lease_name: String,
+
+    /// After so many seconds without a sign of the one that acts, another takes over; from 3
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = lease_seconds, env = "RINGHOLD_LEASE_SECONDS")]
+    pub lease_seconds: Duration,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened into the help")]
+    pub proxy: ProxyArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened into the help")]
+    pub process: ProcessArgs,
+}
+
+/// What a process of the operator does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Routes, and acts when it is elected.
+    All,
+    /// Acts when it is elected; routes nothing.
+    Controller,
+    /// Routes; never acts.
+    Proxy,
+}
+
 /// Where replicas run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum BackendKind {
@@ -84,14 +146,8 @@ pub enum BackendKind {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Proxy")]
 pub struct ProxyArgs {
-    /// Address that every listener is opened on; may be repeated
-    #[arg(
-        long = "address",
-        value_name = "IP",
-        default_value = "127.0.0.1",
-        env = "RINGHOLD_ADDRESS",
-        value_delimiter = ','
-    )]
+    /// Address that every listener is opened on; may be repeated [default: 127.0.0.1, in a cluster every address]
+    #[arg(long = "address", value_name = "IP", env = "RINGHOLD_ADDRESS", value_delimiter = ',')]
     pub addresses: Vec<IpAddr>,
 
     /// Worker threads [default: one a core]
@@ -135,6 +191,26 @@ pub struct ProcessArgs {
 #[derive(Debug, Clone, Copy)]
 pub struct HashSecret(pub [u8; 16]);
 
+// === impl OperatorArgs, ProxyArgs ===
+
+impl OperatorArgs {
+    /// This process among the operators.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let hostname = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let name = self.pod_name.clone().or_else(hostname);
+        name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "ringhold".to_owned())
+    }
+}
+
+impl ProxyArgs {
+    /// The addresses that were given, or else the command's own.
+    #[must_use]
+    pub fn addresses_or(&self, otherwise: impl FnOnce() -> Vec<IpAddr>) -> Vec<IpAddr> {
+        if self.addresses.is_empty() { otherwise() } else { self.addresses.clone() }
+    }
+}
+
 // === impl HashSecret ===
 
 impl FromStr for HashSecret {
@@ -145,6 +221,11 @@ impl FromStr for HashSecret {
         bits.map(|bits| Self(bits.to_be_bytes()))
             .ok_or("use exactly 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
     }
+}
+
+fn lease_seconds(text: &str) -> Result<Duration, &'static str> {
+    let whole = text.parse::<u64>().ok().filter(|seconds| (3..=3_600).contains(seconds));
+    whole.map(Duration::from_secs).ok_or("use whole seconds, from 3 to 3600")
 }
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {

@@ -1,11 +1,15 @@
 //! Reconciling: from a declared LoadBalancer to a running fleet.
 //!
 //! [`validate()`] parses a spec once, at the edge; [`tick()`] observes, plans, publishes and applies, for any backend;
-//! the drivers ([`standalone`]) decide when.
+//! the drivers ([`standalone`], [`kubernetes`]) decide when.
 
+mod accept;
 mod claims;
+pub mod kubernetes;
+pub mod leader;
 pub mod manifest;
 pub mod standalone;
+mod status;
 mod story;
 mod template;
 mod tick;

@@ -24,5 +24,6 @@ pub mod proxy;
 pub mod admin;
 
 pub mod args;
+pub mod commands;
 pub mod shutdown;
 pub mod telemetry;

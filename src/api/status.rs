@@ -1,5 +1,6 @@
 //! What the resource's status says.
 
+use crate::api::ListenerSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct LoadBalancerStatus {
     pub updated_replicas: i32,
     /// Ordinals with a replica that has been ready for `rollout.minReadySeconds`.
     pub available_replicas: i32,
+    /// Where requests arrive: what was last accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<ListenerSpec>,
     /// Label selector of the replicas, for the scale subresource.
     pub selector: String,
     /// The ring as it is published.

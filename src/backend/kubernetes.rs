@@ -14,7 +14,6 @@ mod requests;
 mod version;
 mod watch;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +25,7 @@ use kube::api::Api;
 use tokio::sync::{Notify, watch as state};
 
 use crate::backend::{Backend, BackendError, Unsupported};
-use crate::model::{Desired, FleetId, FleetUid, NewReplica, Replica, ReplicaName, ReplicaUid};
+use crate::model::{Desired, FleetId, NewReplica, Replica, ReplicaName, ReplicaUid};
 use index::Index;
 use life::Life;
 use pod::Sighting;
@@ -57,8 +56,6 @@ pub struct KubernetesBackend {
 #[derive(Debug)]
 struct Shared {
     index: Mutex<Index>,
-    /// Whose pods are a fleet's, of all that were accepted.
-    owners: Mutex<HashMap<FleetId, FleetUid>>,
     changed: Notify,
     touched: Notify,
     synced: state::Sender<bool>,
@@ -75,7 +72,6 @@ impl KubernetesBackend {
         };
         let shared = Arc::new(Shared {
             index: Mutex::default(),
-            owners: Mutex::default(),
             changed: Notify::new(),
             touched: Notify::new(),
             synced: state::Sender::new(false),
@@ -106,7 +102,7 @@ impl KubernetesBackend {
 
     /// Forgets a fleet whose LoadBalancer is gone; until it is accepted again it can't be observed.
     pub fn forget(&self, fleet: &FleetId) {
-        self.shared.owners().remove(fleet);
+        self.shared.index().dismiss(fleet);
     }
 
     /// Enters a pod as the API server has just answered it. `None`: it can't be read as a replica.
@@ -144,7 +140,7 @@ impl Backend for KubernetesBackend {
             let message = format!("Ringhold watches namespace {watched} only; move the LoadBalancer there");
             return Err(vec![Unsupported { path: "metadata.namespace".to_owned(), message }]);
         }
-        self.shared.owners().insert(desired.id.clone(), desired.uid.clone());
+        self.shared.index().accept(desired.id.clone(), desired.uid.clone());
         Ok(())
     }
 
@@ -153,9 +149,8 @@ impl Backend for KubernetesBackend {
         if !*self.shared.synced.borrow() {
             return Err(unavailable("the pods have not been listed yet"));
         }
-        let owner = self.shared.owners().get(fleet).cloned();
-        let owner = owner.ok_or_else(|| unavailable("the LoadBalancer has not been accepted yet"))?;
-        Ok(self.shared.index().replicas(fleet, &owner))
+        let replicas = self.shared.index().replicas(fleet);
+        replicas.ok_or_else(|| unavailable("the LoadBalancer has not been accepted yet"))
     }
 
     #[tracing::instrument(level = "debug", skip_all, fields(fleet = %desired.id, pod = %new.name))]
@@ -257,9 +252,5 @@ impl Shared {
 
     fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn owners(&self) -> MutexGuard<'_, HashMap<FleetId, FleetUid>> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,12 +19,13 @@ use tokio::time::Instant;
 
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
+use crate::controller::accept::Refusal;
 use crate::controller::claims;
 use crate::controller::manifest::ManifestError;
 use crate::model::{Desired, FleetId, Listener};
 use crate::routes::{Listeners, Publisher, ScaleError, ScaleRequest};
 use crate::shutdown::Shutdown;
-use declared::{Declared, Refusal};
+use declared::Declared;
 use files::{Files, Loaded};
 use fleet::LocalFleet;
 

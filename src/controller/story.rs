@@ -4,6 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::model::{ConditionStatus, ConditionType, FleetStatus, Ordinal, ReplicaStatus};
 
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    /// CamelCase, for Events.
+    pub(super) reason: &'static str,
+    /// Whether somebody may have to do something.
+    pub(super) is_warning: bool,
+    /// For people.
+    pub(super) text: String,
+}
+
 /// Tells what has changed from `before` to `after`; `moved` is the share of the key space that changed owner, `shares`
 /// is what each member owns of it now.
 #[must_use]
@@ -13,7 +24,7 @@ pub(super) fn tell(
     after: &FleetStatus,
     moved: f64,
     shares: &BTreeMap<Ordinal, f64>,
-) -> Vec<String> {
+) -> Vec<Line> {
     let mut lines = Vec::new();
     for replica in &after.members {
         let previous = before.members.iter().find(|previous| previous.name == replica.name);
@@ -22,50 +33,64 @@ pub(super) fn tell(
         } else if let Some(reason) = &replica.reason
             && previous.is_some_and(|previous| previous.reason.is_none())
         {
-            lines.push(format!("{fleet}-{} is not ready yet: {reason}", replica.ordinal));
+            let text = format!("{fleet}-{} is not ready yet: {reason}", replica.ordinal);
+            lines.push(Line::warning("ReplicaNotReady", text));
         }
     }
     for gone in before.members.iter().filter(|gone| gone.state != "Dead") {
         if !after.members.iter().any(|replica| replica.name == gone.name) {
-            lines.push(format!("{fleet}-{} ({}) has stopped", gone.ordinal, gone.name));
+            lines.push(Line::normal("ReplicaStopped", format!("{fleet}-{} ({}) has stopped", gone.ordinal, gone.name)));
         }
     }
     let members = |status: &FleetStatus| status.ring.as_ref().map_or(0, |ring| ring.members);
     if members(before) != members(after) && before.ring.is_some() && after.ring.is_some() {
         let (old, new) = (members(before), members(after));
-        lines.push(format!("the ring went from {old} to {new} members; {:.1} % of the keys move", moved * 100.0));
+        let moved = moved * 100.0;
+        let text = format!("the ring went from {old} to {new} members; {moved:.1} % of the keys move");
+        lines.push(Line::normal("RingChanged", text));
     }
     lines.extend(degradation(before, after));
     if is_settled(after) && !is_settled(before) {
-        lines.push(match after.desired_replicas {
+        let text = match after.desired_replicas {
             0 => "no replicas are left".to_owned(),
             1 => "the replica is ready".to_owned(),
             wanted => format!("all {wanted} replicas are ready"),
-        });
+        };
+        lines.push(Line::normal("Settled", text));
     }
     lines
 }
 
 /// A replica's new state.
-fn turn(fleet: &str, before: &FleetStatus, replica: &ReplicaStatus, share: Option<&f64>) -> Option<String> {
+fn turn(fleet: &str, before: &FleetStatus, replica: &ReplicaStatus, share: Option<&f64>) -> Option<Line> {
     let place = format!("{fleet}-{}", replica.ordinal);
     let keys = share.map_or_else(|| "its keys".to_owned(), |share| format!("its keys ({:.1} %)", share * 100.0));
     let reason = replica.reason.as_deref().unwrap_or("unknown cause");
     match replica.state {
         "Starting" => Some(match last_at(before, replica.ordinal) {
-            None => format!("{place} starts"),
+            None => Line::normal("ReplicaStarted", format!("{place} starts")),
             Some(last) if last.template != replica.template => {
-                format!("{place} is updated: {} starts beside {}", replica.name, last.name)
+                let text = format!("{place} is updated: {} starts beside {}", replica.name, last.name);
+                Line::normal("ReplicaUpdated", text)
             }
-            Some(_) => format!("{place} is replaced: {} starts", replica.name),
+            Some(_) => Line::normal("ReplicaReplaced", format!("{place} is replaced: {} starts", replica.name)),
         }),
         "Ready" => {
             let address = replica.address.map(|address| format!(" on {address}")).unwrap_or_default();
-            Some(format!("{place} is ready{address}"))
+            Some(Line::normal("ReplicaReady", format!("{place} is ready{address}")))
         }
-        "Unready" => Some(format!("{place} does not answer its health check; {keys} go to the others meanwhile")),
-        "Dead" => Some(format!("{place} died ({reason}); {keys} go to the others meanwhile")),
-        "Draining" => Some(format!("{place} ({}) gets no new requests and finishes those it has", replica.name)),
+        "Unready" => {
+            let text = format!("{place} does not answer its health check; {keys} go to the others meanwhile");
+            Some(Line::warning("ReplicaUnready", text))
+        }
+        "Dead" => {
+            let text = format!("{place} died ({reason}); {keys} go to the others meanwhile");
+            Some(Line::warning("ReplicaDied", text))
+        }
+        "Draining" => {
+            let text = format!("{place} ({}) gets no new requests and finishes those it has", replica.name);
+            Some(Line::normal("ReplicaDraining", text))
+        }
         _ => None,
     }
 }
@@ -74,14 +99,16 @@ fn last_at(status: &FleetStatus, ordinal: Ordinal) -> Option<&ReplicaStatus> {
     status.members.iter().rfind(|replica| replica.ordinal == ordinal)
 }
 
-fn degradation(before: &FleetStatus, after: &FleetStatus) -> Option<String> {
-    let message = |status: &FleetStatus| {
+fn degradation(before: &FleetStatus, after: &FleetStatus) -> Option<Line> {
+    let degraded = |status: &FleetStatus| {
         let condition = status.condition(ConditionType::Degraded)?;
-        (condition.status == ConditionStatus::True).then(|| condition.message.clone())
+        (condition.status == ConditionStatus::True).then(|| (condition.reason, condition.message.clone()))
     };
-    match (message(before), message(after)) {
-        (before, Some(after)) if before.as_ref() != Some(&after) => Some(format!("degraded: {after}")),
-        (Some(_), None) => Some("no longer degraded".to_owned()),
+    match (degraded(before), degraded(after)) {
+        (before, Some(after)) if before.as_ref() != Some(&after) => {
+            Some(Line::warning(after.0, format!("degraded: {}", after.1)))
+        }
+        (Some(_), None) => Some(Line::normal("Recovered", "no longer degraded".to_owned())),
         _ => None,
     }
 }
@@ -89,6 +116,18 @@ fn degradation(before: &FleetStatus, after: &FleetStatus) -> Option<String> {
 fn is_settled(status: &FleetStatus) -> bool {
     let progressing = status.condition(ConditionType::Progressing);
     progressing.is_some_and(|condition| condition.status == ConditionStatus::False)
+}
+
+// === impl Line ===
+
+impl Line {
+    pub(super) fn normal(reason: &'static str, text: String) -> Self {
+        Self { reason, is_warning: false, text }
+    }
+
+    pub(super) fn warning(reason: &'static str, text: String) -> Self {
+        Self { reason, is_warning: true, text }
+    }
 }
 
 #[cfg(test)]
@@ -115,16 +154,19 @@ mod tests {
     #[test]
     fn a_death_and_its_replacement_are_told_in_order() {
         let shares = BTreeMap::from([(Ordinal(0), 0.5), (Ordinal(1), 0.5)]);
+        let texts = |before: &FleetStatus, after: &FleetStatus| -> Vec<String> {
+            tell("web", before, after, 0.0, &shares).into_iter().map(|line| line.text).collect()
+        };
         let healthy = mk_status(&[(0, 0, "Ready"), (1, 0, "Ready")]);
         let dead = mk_status(&[(0, 0, "Ready"), (1, 0, "Dead")]);
         let starting = mk_status(&[(0, 0, "Ready"), (1, 0, "Dead"), (1, 1, "Starting")]);
         let back = mk_status(&[(0, 0, "Ready"), (1, 1, "Ready")]);
-        assert_eq!(tell("web", &healthy, &healthy, 0.0, &shares), [""; 0]);
+        assert_eq!(texts(&healthy, &healthy), [""; 0]);
         assert_eq!(
-            tell("web", &healthy, &dead, 0.0, &shares),
+            texts(&healthy, &dead),
             ["web-1 died (killed by signal 9); its keys (50.0 %) go to the others meanwhile"]
         );
-        assert_eq!(tell("web", &dead, &starting, 0.0, &shares), ["web-1 is replaced: web-1-t-1 starts"]);
-        assert_eq!(tell("web", &starting, &back, 0.0, &shares), ["web-1 is ready"]);
+        assert_eq!(texts(&dead, &starting), ["web-1 is replaced: web-1-t-1 starts"]);
+        assert_eq!(texts(&starting, &back), ["web-1 is ready"]);
     }
 }

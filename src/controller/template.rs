@@ -114,7 +114,7 @@ fn is_container_name(name: &str) -> bool {
 
 /// Eight hexadecimal digits that depend on the template's content alone: SipHash-1-3 over its JSON with sorted keys and
 /// without nulls.
-fn hash(manifest: &Value) -> TemplateHash {
+pub(super) fn hash(manifest: &Value) -> TemplateHash {
     let mut hasher = SipHasher13::new();
     feed(manifest, &mut hasher);
     TemplateHash(format!("{:08x}", hasher.finish() >> 32).into())

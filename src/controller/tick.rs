@@ -212,6 +212,11 @@ impl Memory {
         &self.conditions
     }
 
+    /// What another process said of the fleet before this one began to.
+    pub(super) fn recall(&mut self, conditions: Vec<Condition>) {
+        self.conditions = conditions;
+    }
+
     /// A refused create is a fact to plan with, not a failed tick.
     fn remember(
         &mut self,

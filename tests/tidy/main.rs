@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proxy", &["model", "ring", "routes", "shutdown"]),
     ("admin", &["model", "ring", "routes", "shutdown"]),
     ("args", &["*"]),
+    ("commands", &["*"]),
     ("main", &["*"]),
     ("lib", &["*"]),
 ];
@@ -45,13 +46,15 @@ const CRATES: &[(&[&str], &[&str])] = &[
             "controller/leader",
             "controller/status",
             "backend/kubernetes",
+            "commands/crd",
+            "commands/operator",
         ],
     ),
     (&["axum"], &["admin"]),
-    (&["hyper", "hyper_util"], &["proxy", "admin", "backend/probe"]),
+    (&["hyper", "hyper_util"], &["proxy", "admin", "backend/probe", "controller/kubernetes/proxies"]),
     (&["notify"], &["controller/standalone"]),
     (&["bollard"], &["backend/docker"]),
-    (&["anyhow"], &["main"]),
+    (&["anyhow"], &["main", "commands"]),
 ];
 
 /// Modules that know no clock, network, randomness, log or Kubernetes.

@@ -3,43 +3,40 @@ All that Ringhold asks of the API server, and no more. A ClusterRole and a Role 
 have the same rights.
 */}}
 
-{{- /* What every process follows. */}}
+{{- /* Routes follow from these alone. */}}
 {{- define "ringhold.rules.proxy" -}}
 - apiGroups: [ringhold.dev]
   resources: [loadbalancers]
   verbs: [list, watch]
 - apiGroups: [""]
-  resources: [pods, services]
-  verbs: [list, watch]
-- apiGroups: [discovery.k8s.io]
-  resources: [endpointslices]
-  verbs: [list, watch]
-- apiGroups: [policy]
-  resources: [poddisruptionbudgets]
+  resources: [pods]
   verbs: [list, watch]
 {{- end }}
 
 {{- /*
-What the leader does besides. `get` looks at an object before its name is used. The API server asks for `create` where a
-server-side apply makes a new one, and for the finalizers where an owner reference blocks the owner's deletion and
-OwnerReferencesPermissionEnforcement is on.
+What the leader does besides. `get` is for names that may be taken already; the API server asks for `create` itself where
+a server-side apply makes a new object.
 */}}
 {{- define "ringhold.rules.controller" -}}
 - apiGroups: [ringhold.dev]
   resources: [loadbalancers/status]
   verbs: [patch]
+# Owner references that block deletion need this where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [ringhold.dev]
   resources: [loadbalancers/finalizers]
   verbs: [update]
 - apiGroups: [""]
-  resources: [pods, services]
+  resources: [pods]
   verbs: [get, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

@@ -28,6 +28,8 @@ use crate::model::{FleetId, FleetUid, Replica, ReplicaName, ReplicaUid};
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pods: HashMap<ReplicaUid, Known>,
+    /// Which LoadBalancer is meant by a fleet's name, of those that were accepted.
+    owners: HashMap<FleetId, FleetUid>,
     fleets: HashMap<FleetId, HashSet<ReplicaUid>>,
     /// Our writes that the watch has not delivered yet.
     unconfirmed: HashMap<ReplicaUid, Unconfirmed>,
@@ -37,7 +39,7 @@ pub(super) struct Index {
     lists: u64,
     /// What the running list has shown so far.
     listed: Listed,
-    /// Fleets whose replicas have changed since they were last taken.
+    /// Accepted fleets whose pods have changed since they were last taken.
     touched: BTreeSet<FleetId>,
     /// Whether any has since this was last asked.
     changed: bool,
@@ -67,6 +69,17 @@ struct Listed {
 // === impl Index ===
 
 impl Index {
+    /// From now on this LoadBalancer's pods are the fleet's replicas, and none of an earlier one of its name.
+    pub(super) fn accept(&mut self, fleet: FleetId, owner: FleetUid) {
+        self.owners.insert(fleet, owner);
+    }
+
+    /// Nobody is told of this fleet any more.
+    pub(super) fn dismiss(&mut self, fleet: &FleetId) {
+        self.owners.remove(fleet);
+        self.touched.remove(fleet);
+    }
+
     /// The watch begins anew with a list.
     pub(super) fn begin_list(&mut self) {
         self.lists += 1;
@@ -127,16 +140,18 @@ impl Index {
         self.touch(sighting.fleet);
     }
 
-    /// The replicas that this LoadBalancer owns; none of an earlier one of its name.
-    pub(super) fn replicas(&self, fleet: &FleetId, owner: &FleetUid) -> Vec<Replica> {
+    /// A fleet's replicas; `None`: it was not accepted.
+    pub(super) fn replicas(&self, fleet: &FleetId) -> Option<Vec<Replica>> {
+        let owner = self.owners.get(fleet)?;
         let known = self.fleets.get(fleet).into_iter().flatten().filter_map(|uid| self.pods.get(uid));
-        known.filter(|known| known.sighting.owner == *owner).map(|known| known.replica.clone()).collect()
+        Some(known.filter(|known| known.sighting.owner == *owner).map(|known| known.replica.clone()).collect())
     }
 
     /// The copy that is meant, if it is this fleet's and bears this name.
     pub(super) fn find(&self, fleet: &FleetId, name: &ReplicaName, uid: &ReplicaUid) -> Option<&Sighting> {
         let sighting = &self.pods.get(uid)?.sighting;
-        (sighting.fleet == *fleet && sighting.name == *name).then_some(sighting)
+        let is_ours = self.owners.get(fleet) == Some(&sighting.owner);
+        (is_ours && sighting.fleet == *fleet && sighting.name == *name).then_some(sighting)
     }
 
     /// A fleet whose replicas have changed since it was last taken.
@@ -149,9 +164,12 @@ impl Index {
         std::mem::take(&mut self.changed)
     }
 
+    /// Also for a pod of an earlier LoadBalancer of the name: the next one may wait for its end.
     fn touch(&mut self, fleet: FleetId) {
-        self.touched.insert(fleet);
-        self.changed = true;
+        if self.owners.contains_key(&fleet) {
+            self.touched.insert(fleet);
+            self.changed = true;
+        }
     }
 
     fn watched(&mut self, sighting: Sighting, now: Timestamp) {

@@ -2,22 +2,16 @@
 
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
+use crate::controller::accept::{Refusal, accept};
 use crate::controller::claims::conflict;
-use crate::controller::validate::{FieldError, FieldErrors, validate};
+use crate::controller::validate::validate;
 use crate::model::{Desired, FleetId, Listener};
-use crate::routes::{ListenError, Listeners};
+use crate::routes::Listeners;
 
 /// A declaration to decide on.
 #[derive(Debug, Clone)]
 pub(super) struct Declared {
     pub(super) resource: LoadBalancer,
-}
-
-/// Why a declaration is not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) reason: &'static str,
-    pub(super) message: String,
 }
 
 // === impl Declared ===
@@ -36,32 +30,11 @@ impl Declared {
         claims: &[(&FleetId, Listener)],
         listeners: &Listeners,
     ) -> Result<Desired, Refusal> {
-        let invalid = |errors: FieldErrors| Refusal::new("InvalidSpec", &errors);
-        let desired = validate(&self.resource).map_err(invalid)?;
-        if let Some(conflict) =
-            conflict(&desired.route.listener, claims.iter().map(|(owner, listener)| (*owner, listener)))
-        {
-            return Err(Refusal::new("ListenerConflict", &conflict));
+        let desired = validate(&self.resource)?;
+        let claims = claims.iter().map(|(owner, listener)| (*owner, listener));
+        if let Some(conflict) = conflict(&desired.route.listener, claims) {
+            return Err(conflict.into());
         }
-        listeners.listen(desired.route.listener.port).await.map_err(|error| match error {
-            ListenError::InUse { .. } => Refusal::new("PortInUse", &format!("spec.listener.port: {error}")),
-            other => Refusal::new("ListenFailed", &format!("spec.listener.port: {other}")),
-        })?;
-        // Last, for it takes the spec's health settings over: whatever is refused must change nothing that runs.
-        backend.accept(&desired).map_err(|unsupported| {
-            let errors = unsupported.into_iter().map(|field| FieldError {
-                path: field.path,
-                value: String::new(),
-                rule: field.message,
-            });
-            Refusal::new("Unsupported", &FieldErrors(errors.collect()))
-        })?;
-        Ok(desired)
-    }
-}
-
-impl Refusal {
-    fn new(reason: &'static str, message: &impl ToString) -> Self {
-        Self { reason, message: message.to_string() }
+        accept(desired, backend, Some(listeners)).await
     }
 }

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
+use crate::controller::accept::Refusal;
 use crate::controller::manifest::identity;
 use crate::controller::standalone::Say;
 use crate::controller::standalone::announce::announce;
-use crate::controller::standalone::declared::{Declared, Refusal};
+use crate::controller::standalone::declared::Declared;
 use crate::controller::story;
 use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
 use crate::controller::validate::validate;
@@ -214,7 +215,7 @@ impl LocalFleet {
                 self.paused_until = None;
                 self.next_check = if !actions.is_empty() { Some(now) } else { next_check };
                 for line in story::tell(&self.id.name, &self.told, &status, moved, &shares) {
-                    say(&self.id, &line);
+                    say(&self.id, &line.text);
                 }
                 let is_over = self.is_removed && status.members.is_empty() && actions.is_empty();
                 self.told = status;

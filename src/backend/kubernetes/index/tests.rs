@@ -54,6 +54,7 @@ fn terminating(ordinal: u16, version: u32) -> Sighting {
 /// An index whose first list is through, and showed these.
 fn mk_index(listed: impl IntoIterator<Item = Sighting>) -> Index {
     let mut index = Index::default();
+    index.accept(web(), owner());
     relist(&mut index, listed);
     index
 }
@@ -66,7 +67,7 @@ fn relist(index: &mut Index, listed: impl IntoIterator<Item = Sighting>) {
 
 /// The states of the fleet by ordinal.
 fn states(index: &Index) -> Vec<(u16, &'static str)> {
-    let replicas = index.replicas(&web(), &owner());
+    let replicas = index.replicas(&web()).unwrap();
     let mut states: Vec<_> = replicas.iter().map(|replica| (replica.ordinal.0, replica.state.as_str())).collect();
     states.sort_unstable();
     states
@@ -196,11 +197,27 @@ fn versions_that_do_not_compare_are_taken_as_they_come() {
 }
 
 #[test]
-fn another_owners_pods_are_not_observed() {
+fn another_owners_pods_are_not_observed_and_not_found() {
     let earlier = Sighting { owner: FleetUid("an-earlier-uid".into()), ..ready(0, 5) };
-    let index = mk_index([earlier, ready(1, 6)]);
+    let mut index = mk_index([earlier.clone(), ready(1, 6)]);
     assert_eq!(states(&index), [(1, "Ready")]);
-    assert_eq!(index.replicas(&FleetId::new("other", "web"), &owner()), []);
+    assert_eq!(index.find(&web(), &earlier.name, &earlier.uid), None);
+    while index.take_touched().is_some() {}
+    index.remove(&earlier.uid, &Version::new("7"));
+    assert_eq!(index.take_touched(), Some(web()), "its name is free now");
+}
+
+#[test]
+fn nobody_is_told_of_a_fleet_that_was_not_accepted() {
+    let theirs = FleetId::new("other", "web");
+    let pod = Sighting { fleet: theirs.clone(), ..ready(0, 5) };
+    let mut index = mk_index([pod]);
+    assert_eq!((index.replicas(&theirs), index.take_changed(), index.take_touched()), (None, false, None));
+    index.accept(theirs.clone(), owner());
+    assert_eq!(index.replicas(&theirs).map(|replicas| replicas.len()), Some(1));
+    index.remove(&uid("0"), &Version::new("6"));
+    index.dismiss(&theirs);
+    assert_eq!((index.replicas(&theirs), index.take_touched()), (None, None));
 }
 
 #[test]
@@ -236,8 +253,9 @@ fn a_pod_that_somebody_gives_to_another_fleet_leaves_its_own() {
     let mut index = mk_index([ready(0, 5)]);
     while index.take_touched().is_some() {}
     let theirs = FleetId::new("default", "theirs");
+    index.accept(theirs.clone(), owner());
     index.apply(Sighting { fleet: theirs.clone(), ..ready(0, 6) }, NOW);
-    assert_eq!((states(&index), index.replicas(&theirs, &owner()).len()), (vec![], 1));
+    assert_eq!((states(&index), index.replicas(&theirs).unwrap().len()), (vec![], 1));
     assert_eq!((index.take_touched(), index.take_touched()), (Some(theirs), Some(web())));
     assert_settled(&index);
 }
@@ -246,6 +264,6 @@ fn a_pod_that_somebody_gives_to_another_fleet_leaves_its_own() {
 fn what_was_seen_of_a_pod_outlives_a_list() {
     let mut index = mk_index([ready(0, 5)]);
     relist(&mut index, [starting(0, 6)]);
-    let replicas = index.replicas(&web(), &owner());
+    let replicas = index.replicas(&web()).unwrap();
     assert_eq!(replicas[0].state, ReplicaState::Unready { since: NOW });
 }

@@ -1,0 +1,71 @@
+//! May a LoadBalancer have what it asks for?
+
+use std::sync::Arc;
+
+use super::Context;
+use super::registry::in_force;
+use crate::api::LoadBalancer;
+use crate::backend::Backend;
+use crate::controller::accept::{Refusal, accept};
+use crate::controller::claims::Conflict;
+use crate::controller::template;
+use crate::controller::validate::validate;
+use crate::model::{Desired, Listener};
+
+/// The answer.
+pub(super) enum Verdict {
+    /// Follow this.
+    Accepted(Box<Desired>),
+    /// Keep what runs. Where nothing does yet, this is what ran before this process began.
+    Refused(Refusal, Option<Box<Desired>>),
+}
+
+/// Decides on a resource's spec. `is_running`: an earlier spec is followed already.
+pub(super) async fn decide<B: Backend>(context: &Context<B>, resource: &LoadBalancer, is_running: bool) -> Verdict {
+    let mut desired = match validate(resource) {
+        Ok(desired) => desired,
+        Err(errors) => return Verdict::Refused(errors.into(), None),
+    };
+    let manifest = (context.manifest)(&desired);
+    let prepared = Arc::make_mut(&mut desired.template);
+    prepared.manifest = manifest;
+    prepared.hash = template::hash(&prepared.manifest);
+    match claim(context, resource, desired.clone()).await {
+        Ok(desired) => Verdict::Accepted(Box::new(desired)),
+        Err(refusal) if is_running => Verdict::Refused(refusal, None),
+        Err(refusal) => {
+            let before = match in_force(resource) {
+                Some(listener) => claim(context, resource, with_listener(desired, listener)).await.ok(),
+                None => None,
+            };
+            Verdict::Refused(refusal, before.map(Box::new))
+        }
+    }
+}
+
+/// Takes the port and hosts, opens the port, has the backend agree; all of it or nothing.
+async fn claim<B: Backend>(
+    context: &Context<B>,
+    resource: &LoadBalancer,
+    desired: Desired,
+) -> Result<Desired, Refusal> {
+    let listener = &desired.route.listener;
+    if listener.port == context.admin_port {
+        let port = listener.port;
+        let message = format!("spec.listener.port: {port} is Ringhold's own admin port; choose another port");
+        return Err(Refusal::new("PortInUse", &message));
+    }
+    let others = context.resources.state();
+    let id = desired.id.clone();
+    let before = context.registry.claim(resource, listener, &others).map_err(|conflict: Conflict| conflict)?;
+    let accepted = accept(desired, &*context.backend, context.listeners.as_ref()).await;
+    if accepted.is_err() {
+        context.registry.hold(&id, before);
+    }
+    accepted
+}
+
+fn with_listener(mut desired: Desired, listener: Listener) -> Desired {
+    Arc::make_mut(&mut desired.route).listener = listener;
+    desired
+}

@@ -1,0 +1,132 @@
+//! What stands before a fleet: a Service, EndpointSlices that lead to the proxies, and a budget that keeps evictions from
+//! taking several replicas at one time.
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, select_all};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::owned::Owned;
+use super::proxies::{Endpoint, Proxies};
+use crate::api::LoadBalancer;
+use crate::backend::kubernetes::marks::LOADBALANCER;
+use crate::model::{Desired, FleetId};
+
+/// More endpoints than this are not allowed in one EndpointSlice.
+const SLICE: usize = 1000;
+/// The port's name, the same in Service and EndpointSlice.
+const PORT: &str = "http";
+
+/// All that fleets own beside their replicas.
+pub(super) struct Exposures {
+    services: Owned<Service>,
+    slices: Owned<EndpointSlice>,
+    budgets: Owned<PodDisruptionBudget>,
+}
+
+/// Why something is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ExposeError {
+    /// Somebody else's object has the name.
+    NameTaken { message: String },
+    /// The API server refused, or did not answer.
+    Api(String),
+}
+
+// === impl Exposures ===
+
+impl Exposures {
+    /// Follows them; the stream names the fleets whose objects have changed, and has to be polled.
+    pub(super) fn watch(client: &Client, namespace: Option<&str>) -> (Self, BoxStream<'static, FleetId>) {
+        let (services, services_touched) = Owned::watch(client, namespace);
+        let (slices, slices_touched) = Owned::watch(client, namespace);
+        let (budgets, budgets_touched) = Owned::watch(client, namespace);
+        let touched = select_all([services_touched, slices_touched, budgets_touched]);
+        (Self { services, slices, budgets }, touched.boxed())
+    }
+
+    /// Complete once all are known.
+    pub(super) fn synced(&self) -> [BoxFuture<'static, ()>; 3] {
+        [self.services.synced(), self.slices.synced(), self.budgets.synced()]
+    }
+
+    /// Makes everything as the spec wants it, the rest also after one has failed.
+    pub(super) async fn keep(
+        &self,
+        desired: &Desired,
+        resource: &LoadBalancer,
+        proxies: &Proxies,
+    ) -> Result<(), ExposeError> {
+        let name = &*desired.id.name;
+        let service = service(desired, resource);
+        let endpoints = proxies.endpoints();
+        let mut outcome = self.budgets.keep(desired, name, Some(budget(desired))).await;
+        let [v4, v6] = [false, true].map(|is_v6| {
+            let family = endpoints.iter().filter(|endpoint| endpoint.address.is_ipv6() == is_v6);
+            family.take(SLICE).collect::<Vec<_>>()
+        });
+        let is_exposed = service.is_some();
+        let slices = [
+            (format!("{name}-ringhold"), is_exposed.then(|| slice(desired, "IPv4", &v4))),
+            (format!("{name}-ringhold-v6"), (is_exposed && !v6.is_empty()).then(|| slice(desired, "IPv6", &v6))),
+        ];
+        let kept = self.services.keep(desired, name, service).await;
+        for (name, wanted) in slices {
+            // Slices of a Service that is not ours would send its requests to us.
+            let wanted = wanted.filter(|_| kept.is_ok());
+            outcome = outcome.and(self.slices.keep(desired, &name, wanted).await);
+        }
+        kept.and(outcome)
+    }
+}
+
+fn service(desired: &Desired, resource: &LoadBalancer) -> Option<Value> {
+    let spec = resource.spec.service.clone()?;
+    Some(json!({
+        "spec": {
+            "type": spec.kind.unwrap_or_else(|| "ClusterIP".to_owned()),
+            "ports": [{
+                "name": PORT,
+                "port": spec.port.unwrap_or(80),
+                "targetPort": desired.route.listener.port,
+                "protocol": "TCP",
+            }],
+        },
+    }))
+}
+
+fn slice(desired: &Desired, family: &str, endpoints: &[&Endpoint]) -> Value {
+    let endpoints: Vec<Value> = endpoints.iter().map(|endpoint| endpoint.describe()).collect();
+    json!({
+        "metadata": {"labels": {
+            "kubernetes.io/service-name": desired.id.name,
+            "endpointslice.kubernetes.io/managed-by": "ringhold.dev",
+        }},
+        "addressType": family,
+        "ports": [{"name": PORT, "port": desired.route.listener.port, "protocol": "TCP"}],
+        "endpoints": endpoints,
+    })
+}
+
+/// A replica that nobody counts on may always be evicted; of the others as many as a rollout would take.
+fn budget(desired: &Desired) -> Value {
+    json!({
+        "spec": {
+            "maxUnavailable": desired.rollout.max_unavailable.max(1),
+            "selector": {"matchLabels": {LOADBALANCER: desired.id.name}},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    })
+}
+
+// === impl ExposeError ===
+
+impl From<kube::Error> for ExposeError {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(format!("failed to expose the fleet: {error}"))
+    }
+}

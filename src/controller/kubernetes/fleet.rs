@@ -1,0 +1,337 @@
+//! One LoadBalancer of a cluster: what of its spec is accepted, and the look that all processes take at it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+
+use super::accept::{Verdict, decide};
+use super::exposure::ExposeError;
+use super::{Context, Failure};
+use crate::api::{LoadBalancer, LoadBalancerStatus};
+use crate::backend::Backend;
+use crate::backend::kubernetes::marks::FIELD_MANAGER;
+use crate::controller::accept::Refusal;
+use crate::controller::status;
+use crate::controller::story::{self, Line};
+use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
+use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus, Listener};
+
+/// After a failed look the next comes after this, doubled each time up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A refused spec is looked at again so often: what is in its way may have gone.
+const WHILE_REFUSED: Duration = Duration::from_secs(30);
+/// While replicas drain elsewhere: nobody tells us when they are done there.
+const WHILE_DRAINING: Duration = Duration::from_millis(100);
+/// A plan that wants to be looked at again at once gets at least this pause.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+
+/// One LoadBalancer.
+pub(super) struct ClusterFleet {
+    id: FleetId,
+    /// The spec that is followed, and the resource that it stood in.
+    running: Option<(Desired, Arc<LoadBalancer>)>,
+    /// Generation that was decided on, and how.
+    decided: Option<(i64, Condition)>,
+    memory: Memory,
+    told: Option<FleetStatus>,
+    /// As this process wrote it; `None` while it only follows.
+    written: Option<LoadBalancerStatus>,
+    /// What it said of its last failure, and how often in a row it failed.
+    failure: Option<String>,
+    failures: u32,
+    /// The resource is gone, and this with it.
+    is_gone: bool,
+}
+
+// === impl ClusterFleet ===
+
+impl ClusterFleet {
+    pub(super) fn new(id: FleetId) -> Self {
+        Self {
+            id,
+            running: None,
+            decided: None,
+            memory: Memory::default(),
+            told: None,
+            written: None,
+            failure: None,
+            failures: 0,
+            is_gone: false,
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.is_gone = true;
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.decided.as_ref().is_some_and(|(_, accepted)| accepted.status == ConditionStatus::False)
+    }
+
+    /// Decides on the spec where that is open, ticks, and shows the cluster what came of it.
+    pub(super) async fn look<B: Backend>(
+        &mut self,
+        resource: &Arc<LoadBalancer>,
+        since: Option<Instant>,
+        context: &Context<B>,
+    ) -> Result<Action, Failure> {
+        if self.is_gone {
+            return Ok(Action::await_change());
+        }
+        let part = context.leader.part();
+        self.remember(resource, part);
+        let mut lines = self.decide(resource, context).await;
+        let Some((desired, _)) = &self.running else {
+            return self.show_refusal(resource, part, lines, context).await;
+        };
+        let is_leaving = resource.metadata.deletion_timestamp.is_some();
+        let desired = if is_leaving { desired.removed() } else { desired.clone() };
+        let drains = self.told.iter().flat_map(|told| &told.members).any(|member| member.finishing.is_some());
+        let elsewhere = match part {
+            Part::Acts => context.proxies.elsewhere(&self.id, drains).await,
+            Part::Follows => Elsewhere::Nobody,
+        };
+        let others_drain = matches!(elsewhere, Elsewhere::Said(_));
+        let standing = Standing {
+            accepted: self.decided.as_ref().map_or_else(|| pending(resource), |(_, accepted)| accepted.clone()),
+            exposure: if is_leaving { Exposure::Withdrawn } else { Exposure::Routed },
+            part,
+            elsewhere,
+        };
+        let now = Timestamp::now();
+        let ticked = tick(&*context.backend, &context.publisher, &desired, &standing, &mut self.memory, now).await;
+        let Outcome { status, next_check, moved, shares, actions } = match ticked {
+            Ok(outcome) => outcome,
+            Err(error) => return Err(self.failed(resource, part, &error, context).await),
+        };
+        if let Some(since) = since {
+            context.stats.routed_after(since.elapsed());
+        }
+        context.stats.acted(&actions);
+        if let Some(told) = &self.told {
+            lines.extend(story::tell(&self.id.name, told, &status, moved, &shares));
+        }
+        let drains = status.members.iter().any(|member| member.finishing.is_some());
+        self.told = Some(status.clone());
+        if part == Part::Acts {
+            context.narrator.tell(resource, &lines).await;
+            if !is_leaving {
+                self.show(resource, status, &desired, now, context).await?;
+            }
+        }
+        self.failures = 0;
+        self.failure = None;
+        Ok(match next_check {
+            _ if !actions.is_empty() => Action::requeue(SHORTEST_PAUSE),
+            _ if drains && others_drain => Action::requeue(WHILE_DRAINING),
+            _ if self.is_refused() => Action::requeue(WHILE_REFUSED),
+            Some(when) => Action::requeue(until(when).max(SHORTEST_PAUSE)),
+            None => Action::await_change(),
+        })
+    }
+
+    /// Who begins to act goes on from what the one before it wrote.
+    fn remember(&mut self, resource: &LoadBalancer, part: Part) {
+        match part {
+            Part::Acts if self.written.is_none() => {
+                self.memory.recall(status::conditions(resource));
+                self.written = Some(resource.status.clone().unwrap_or_default());
+            }
+            Part::Acts => {}
+            Part::Follows => self.written = None,
+        }
+    }
+
+    async fn decide<B: Backend>(&mut self, resource: &Arc<LoadBalancer>, context: &Context<B>) -> Vec<Line> {
+        let generation = resource.metadata.generation.unwrap_or(1);
+        let is_decided = self
+            .decided
+            .as_ref()
+            .is_some_and(|(decided, accepted)| *decided == generation && accepted.status == ConditionStatus::True);
+        if is_decided || resource.metadata.deletion_timestamp.is_some() {
+            return Vec::new();
+        }
+        let before = self.decided.take().map(|(_, accepted)| accepted).or_else(|| {
+            status::conditions(resource).into_iter().find(|condition| condition.kind == ConditionType::Accepted)
+        });
+        let (verdict, lines) = match decide(context, resource, self.running.is_some()).await {
+            Verdict::Accepted(desired) => {
+                let lines = self.running.as_ref().map(|(before, _)| changes(before, &desired)).unwrap_or_default();
+                self.running = Some((*desired, Arc::clone(resource)));
+                (Ok(()), lines)
+            }
+            Verdict::Refused(refusal, fallback) => {
+                if let Some(desired) = fallback {
+                    self.running = Some((*desired, Arc::clone(resource)));
+                }
+                let is_news = before.as_ref().is_none_or(|before| before.message != refusal.message);
+                let lines = is_news.then(|| Line::warning(refusal.reason, refusal.message.clone()));
+                (Err(refusal), lines.into_iter().collect())
+            }
+        };
+        self.decided = Some((generation, accepted(before.as_ref(), verdict, generation)));
+        lines
+    }
+
+    /// A LoadBalancer that has nothing running is listed, so that people see why.
+    async fn show_refusal<B: Backend>(
+        &mut self,
+        resource: &Arc<LoadBalancer>,
+        part: Part,
+        lines: Vec<Line>,
+        context: &Context<B>,
+    ) -> Result<Action, Failure> {
+        let conditions = self.decided.iter().map(|(_, accepted)| accepted.clone()).collect();
+        let listed = FleetStatus { conditions, ..FleetStatus::default() };
+        if context.publisher.publish(&self.id, listed.clone(), None).is_err() {
+            tracing::error!(fleet = %self.id, "a LoadBalancer without a route can't be listed");
+        }
+        if part == Part::Acts && resource.metadata.deletion_timestamp.is_none() {
+            context.narrator.tell(resource, &lines).await;
+            self.write(resource, status::describe(&self.id, generation(resource), &listed, None), context).await?;
+        }
+        Ok(Action::requeue(WHILE_REFUSED))
+    }
+
+    /// What belongs around the fleet, and what is to be said of it.
+    async fn show<B: Backend>(
+        &mut self,
+        resource: &Arc<LoadBalancer>,
+        mut fleet: FleetStatus,
+        desired: &Desired,
+        now: Timestamp,
+        context: &Context<B>,
+    ) -> Result<(), Failure> {
+        let spec = self.running.as_ref().map_or(resource, |(_, running)| running);
+        let exposed = match &context.exposures {
+            Some(exposures) => exposures.keep(desired, spec, &context.proxies).await,
+            None => Ok(()),
+        };
+        if let Err(ExposeError::NameTaken { message, .. }) = &exposed {
+            self.degrade(resource, &mut fleet, message, now, context).await;
+        }
+        let listener = Some(&desired.route.listener);
+        self.write(resource, status::describe(&self.id, generation(resource), &fleet, listener), context).await?;
+        match exposed {
+            Err(ExposeError::Api(message)) => Err(self.fail(message)),
+            Ok(()) | Err(ExposeError::NameTaken { .. }) => Ok(()),
+        }
+    }
+
+    /// The fleet runs, but what stands before it does not.
+    async fn degrade<B: Backend>(
+        &self,
+        resource: &LoadBalancer,
+        fleet: &mut FleetStatus,
+        message: &str,
+        now: Timestamp,
+        context: &Context<B>,
+    ) {
+        let written = self.written.iter().flat_map(|written| &written.conditions);
+        let before = written.into_iter().find(|before| before.type_ == "Degraded" && before.status == "True");
+        if let Some(degraded) = fleet.conditions.iter_mut().find(|stated| stated.kind == ConditionType::Degraded)
+            && degraded.status == ConditionStatus::False
+        {
+            degraded.status = ConditionStatus::True;
+            degraded.reason = "NameTaken";
+            message.clone_into(&mut degraded.message);
+            degraded.last_transition_time = before.map_or(now, |before| before.last_transition_time.0);
+            if before.is_none_or(|before| before.message != message) {
+                context.narrator.tell(resource, &[Line::warning("NameTaken", message.to_owned())]).await;
+            }
+        }
+    }
+
+    /// Writes the status, if it is news.
+    async fn write<B: Backend>(
+        &mut self,
+        resource: &LoadBalancer,
+        status: LoadBalancerStatus,
+        context: &Context<B>,
+    ) -> Result<(), Failure> {
+        if self.written.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        match status::write(&context.client, resource, &status, FIELD_MANAGER).await {
+            Ok(()) => {
+                context.stats.wrote_status();
+                self.written = Some(status);
+                Ok(())
+            }
+            Err(error) => Err(self.fail(format!("failed to write the status: {error}"))),
+        }
+    }
+
+    async fn failed<B: Backend>(
+        &mut self,
+        resource: &LoadBalancer,
+        part: Part,
+        error: &TickError,
+        context: &Context<B>,
+    ) -> Failure {
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let message = format!("{error}{cause}");
+        if part == Part::Acts && self.failure.as_ref() != Some(&message) {
+            context.narrator.tell(resource, &[Line::warning("ReconcileFailed", message.clone())]).await;
+        }
+        self.fail(message)
+    }
+
+    fn fail(&mut self, message: String) -> Failure {
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        self.failure = Some(message.clone());
+        Failure { message, pause }
+    }
+}
+
+fn generation(resource: &LoadBalancer) -> i64 {
+    resource.metadata.generation.unwrap_or(1)
+}
+
+fn until(when: Timestamp) -> Duration {
+    Duration::try_from(when.duration_since(Timestamp::now())).unwrap_or_default()
+}
+
+fn pending(resource: &LoadBalancer) -> Condition {
+    accepted(None, Err(Refusal::new("Pending", &"not decided yet")), generation(resource))
+}
+
+fn accepted(before: Option<&Condition>, verdict: Result<(), Refusal>, generation: i64) -> Condition {
+    let (status, reason, message) = match verdict {
+        Ok(()) => (ConditionStatus::True, "Accepted", "the spec is valid and its port and hosts are ours".to_owned()),
+        Err(Refusal { reason, message }) => (ConditionStatus::False, reason, message),
+    };
+    let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time);
+    Condition {
+        kind: ConditionType::Accepted,
+        status,
+        observed_generation: generation,
+        last_transition_time: since.unwrap_or_else(Timestamp::now),
+        reason,
+        message,
+    }
+}
+
+/// What people want to know of a spec that takes another's place.
+fn changes(before: &Desired, after: &Desired) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if before.replicas != after.replicas {
+        let text = format!("scales from {} to {} replicas", before.replicas, after.replicas);
+        lines.push(Line::normal("Scaling", text));
+    }
+    if before.template.hash != after.template.hash {
+        let (old, new) = (&before.template.hash, &after.template.hash);
+        let text = format!("rolls out template {new} in place of {old}, ordinal by ordinal");
+        lines.push(Line::normal("RollingOut", text));
+    }
+    if before.route.listener != after.route.listener {
+        let Listener { port, hostnames } = &after.route.listener;
+        let hosts = if hostnames.is_empty() { "any host".to_owned() } else { hostnames.join(", ") };
+        lines.push(Line::normal("Listening", format!("listens on port {port} for {hosts}")));
+    }
+    lines
+}

@@ -1,0 +1,141 @@
+//! Objects that a fleet owns beside its replicas: kept as they should be, and never anybody else's.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::exposure::ExposeError;
+use crate::api::LoadBalancer;
+use crate::backend::kubernetes::marks::{FIELD_MANAGER, LOADBALANCER, MANAGED_BY, RINGHOLD, every_pod};
+use crate::controller::template;
+use crate::model::{Desired, FleetId};
+
+/// Says what was applied last, so that a field which is no longer wanted is seen to be there.
+const APPLIED: &str = "ringhold.dev/applied";
+
+/// All objects of one kind that fleets own.
+pub(super) struct Owned<K: Resource<DynamicType = ()> + 'static> {
+    client: Client,
+    store: Store<K>,
+}
+
+impl<K> Owned<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
+{
+    /// Follows them; the stream names the fleets whose objects have changed, and has to be polled.
+    pub(super) fn watch(client: &Client, namespace: Option<&str>) -> (Self, BoxStream<'static, FleetId>) {
+        let api = match namespace {
+            Some(namespace) => Api::<K>::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        let (store, writer) = reflector::store();
+        let ours = watcher::Config::default().labels(&every_pod());
+        let touched = watcher(api, ours).default_backoff().reflect(writer).touched_objects();
+        let touched = touched.filter_map(async |object| {
+            let object: K = object.inspect_err(|error| tracing::debug!(%error, "a watch begins anew")).ok()?;
+            let name = object.labels().get(LOADBALANCER)?;
+            Some(FleetId::new(&object.namespace()?, name))
+        });
+        (Self { client: client.clone(), store }, touched.boxed())
+    }
+
+    /// Completes once all are known.
+    pub(super) fn synced(&self) -> BoxFuture<'static, ()> {
+        let store = self.store.clone();
+        async move {
+            if store.wait_until_ready().await.is_err() {
+                tracing::debug!("the watch ended before it had begun");
+            }
+        }
+        .boxed()
+    }
+
+    /// Makes it as it is wanted, or `None`: not there.
+    pub(super) async fn keep(&self, desired: &Desired, name: &str, wanted: Option<Value>) -> Result<(), ExposeError> {
+        let namespace = &*desired.id.namespace;
+        let api = Api::<K>::namespaced(self.client.clone(), namespace);
+        let known = self.store.get(&ObjectRef::new(name).within(namespace));
+        let Some(wanted) = wanted.map(|wanted| mark(desired, name, wanted, &K::api_version(&()), &K::kind(&()))) else {
+            return match known.filter(|known| is_ours(&**known, desired)) {
+                Some(known) => delete(&api, &known).await,
+                None => Ok(()),
+            };
+        };
+        let known = match known {
+            Some(known) => Some(known),
+            // Not known as ours; so whoever's it is, it is looked at before it is written.
+            None => api.get_opt(name).await?.map(Arc::new),
+        };
+        match known {
+            Some(known) if !is_ours(&*known, desired) => {
+                let message = taken(&K::kind(&()), &*known);
+                return Err(ExposeError::NameTaken { message });
+            }
+            Some(known)
+                if known.annotations().get(APPLIED)
+                    == wanted["metadata"]["annotations"][APPLIED].as_str().map(str::to_owned).as_ref() =>
+            {
+                return Ok(());
+            }
+            _ => {}
+        }
+        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
+        Ok(())
+    }
+}
+
+async fn delete<K: Resource + Clone + Debug + DeserializeOwned>(api: &Api<K>, known: &K) -> Result<(), ExposeError> {
+    let preconditions = Preconditions { uid: known.uid(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    match api.delete(&known.name_any(), &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Adds whose it is.
+fn mark(desired: &Desired, name: &str, mut object: Value, api_version: &str, kind: &str) -> Value {
+    object["apiVersion"] = json!(api_version);
+    object["kind"] = json!(kind);
+    let metadata = &mut object["metadata"];
+    metadata["name"] = json!(name);
+    metadata["namespace"] = json!(desired.id.namespace);
+    metadata["labels"][MANAGED_BY] = json!(RINGHOLD);
+    metadata["labels"][LOADBALANCER] = json!(desired.id.name);
+    metadata["ownerReferences"] = json!([{
+        "apiVersion": LoadBalancer::api_version(&()),
+        "kind": LoadBalancer::kind(&()),
+        "name": desired.id.name,
+        "uid": desired.uid.0,
+        "controller": true,
+        "blockOwnerDeletion": true,
+    }]);
+    let applied = template::hash(&object);
+    object["metadata"]["annotations"][APPLIED] = json!(applied.0);
+    object
+}
+
+fn is_ours<K: Resource>(object: &K, desired: &Desired) -> bool {
+    object.meta().owner_references.iter().flatten().any(|owner| *owner.uid == *desired.uid.0)
+}
+
+fn taken<K: Resource>(kind: &str, object: &K) -> String {
+    let name = object.meta().name.as_deref().unwrap_or_default();
+    let owner = object.meta().owner_references.iter().flatten().next();
+    let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("{} {}", owner.kind, owner.name));
+    format!(
+        "the {kind} {name} exists already and belongs to {owner}; it is left alone: remove it, or choose another name for the \
+         LoadBalancer"
+    )
+}
