@@ -35,7 +35,7 @@ case "${1:-}" in
     kubectl "${context[@]}" patch loadbalancer web --type merge --patch '{"spec": {"service": {"type": "NodePort", "port": 80}}}'
     kubectl "${context[@]}" wait loadbalancer web --for condition=Available --timeout 3m
     # The node's port that deploy/kind.yaml gives this machine; the operator leaves the choice to the Service.
-    kubectl "${context[@]}" patch service web --type merge --patch "{\"spec\": {\"ports\": [{\"port\": 80, \"nodePort\": $node_port}]}}"
+    kubectl "${context[@]}" patch service web --patch "{\"spec\": {\"ports\": [{\"port\": 80, \"nodePort\": $node_port}]}}"
     cat <<'TEXT'
 Ringhold runs in kind:
   curl -H 'X-User-Id: ann' localhost:5000/home

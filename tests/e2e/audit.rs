@@ -8,8 +8,12 @@ use crate::cluster::{Cluster, SYSTEM};
 
 /// Rights that leave no request of their own, or are for what no journey meets.
 const NOT_ASKED_FOR: &[&str] = &[
-    // Asked by the API server itself, when an owner reference blocks the owner's deletion.
+    // Asked for by the API server itself, when an owner reference blocks the owner's deletion.
     "update ringhold.dev/loadbalancers/finalizers",
+    // The same, when a server-side apply makes a new object.
+    "create services",
+    "create discovery.k8s.io/endpointslices",
+    "create policy/poddisruptionbudgets",
     // A pod whose name was taken already, after a change of leader at the wrong moment.
     "get pods",
     // The chart brings the Lease; this makes it anew if somebody deletes it.

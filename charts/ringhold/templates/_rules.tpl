@@ -13,7 +13,10 @@ have the same rights.
   verbs: [list, watch]
 {{- end }}
 
-{{- /* What the leader does besides. `get` is for names that may be taken already. */}}
+{{- /*
+What the leader does besides. `get` is for names that may be taken already; the API server asks for `create` itself where
+a server-side apply makes a new object.
+*/}}
 {{- define "ringhold.rules.controller" -}}
 - apiGroups: [ringhold.dev]
   resources: [loadbalancers/status]
