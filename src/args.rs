@@ -33,6 +33,10 @@ pub enum Command {
     /// reconciled; a broken edit is reported and changes nothing that runs; removing a file drains and stops its fleet.
     /// Ctrl-C lets running requests finish and stops everything; a second one stops at once.
     Local(LocalArgs),
+    /// Print the definition of the resource LoadBalancer, for kubectl
+    ///
+    /// Installs or updates it in a cluster: ringhold crd | kubectl apply --server-side -f -
+    Crd,
     /// Becomes a replica's program, tied to Ringhold's life
     #[command(name = guard::EXEC, hide = true)]
     ExecReplica {

@@ -1,7 +1,7 @@
 //! Parses the arguments, wires the parts, waits for the end.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use prometheus_client::registry::Registry;
 use ringhold::admin::{self, AdminState, Readiness, RouteMetrics};
+use ringhold::api;
 use ringhold::args::{Args, BackendKind, Command, LocalArgs};
 use ringhold::backend::process::{ProcessBackend, ProcessConfig, guard};
 use ringhold::controller::standalone::{Say, Standalone, StandaloneConfig};
@@ -30,6 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Local(args) => run(local(args)),
+        Command::Crd => crd(),
         Command::ExecReplica { parent, program, args } => exec_replica(parent, &program, &args),
         Command::GuardReplicas => guard::run(io::stdin().lock()).map_err(anyhow::Error::from),
     };
@@ -51,6 +53,11 @@ fn run(task: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
 fn exec_replica(parent: u32, program: &OsString, args: &[OsString]) -> anyhow::Result<()> {
     let error = guard::exec(parent, program, args);
     Err(error).with_context(|| format!("can't start {}", program.display()))
+}
+
+fn crd() -> anyhow::Result<()> {
+    let definition = api::definition()?;
+    io::stdout().lock().write_all(definition.as_bytes()).context("can't write to standard output")
 }
 
 async fn local(args: LocalArgs) -> anyhow::Result<()> {
