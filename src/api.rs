@@ -4,7 +4,11 @@
 //! Every default is static and stands here. What a value may be is said once more, with the way out, by
 //! `controller::validate`.
 
+mod definition;
 mod routing;
+mod rules;
+mod schema;
+mod service;
 mod status;
 mod template;
 #[cfg(test)]
@@ -15,18 +19,20 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use definition::{DefinitionError, definition};
 pub use routing::{
     BoundedLoadSpec, CookieSource, HashKeySource, HeaderSource, LimitsSpec, ListenerSpec, PathSource, QuerySource,
-    RandomSource, RetriesSpec, RingAlgorithm, RingSection, ServiceSpec, SourceIpSource, TimeoutsSpec,
+    RandomSource, RetriesSpec, RingAlgorithm, RingSection, SourceIpSource, TimeoutsSpec,
 };
-pub use status::{LoadBalancerStatus, RingSummary};
+pub use service::{ExternalTrafficPolicy, ServiceSpec, ServiceType};
+pub use status::{ListenerInForce, LoadBalancerStatus, RingSummary};
 pub use template::PodTemplate;
+pub(crate) use template::{MOST_CONTAINERS, MOST_PORTS};
 
 /// The mark of a replica that goes first when its fleet shrinks.
 pub const REMOVE_FIRST: &str = "ringhold.dev/remove-first";
 
 /// A fleet of replicas and the consistent-hash ring in front of it.
-#[expect(clippy::duplicated_attributes, reason = "each printcolumn is a column of its own")]
 #[derive(CustomResource, Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "ringhold.dev",
@@ -35,6 +41,7 @@ pub const REMOVE_FIRST: &str = "ringhold.dev/remove-first";
     shortname = "lb",
     category = "all",
     namespaced,
+    doc = "A fleet of replicas and the consistent-hash ring in front of it.",
     status = "LoadBalancerStatus",
     derive = "PartialEq",
     scale(
@@ -45,9 +52,32 @@ pub const REMOVE_FIRST: &str = "ringhold.dev/remove-first";
     printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
     printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Available", type_ = "integer", json_path = ".status.availableReplicas"),
+    printcolumn(name = "Port", type_ = "integer", json_path = ".spec.listener.port"),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
+    ),
+    printcolumn(name = "Algorithm", type_ = "string", json_path = ".spec.ring.algorithm", priority = 1),
+    printcolumn(name = "Members", type_ = "integer", json_path = ".status.ring.members", priority = 1),
+    printcolumn(
+        name = "Degraded",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Degraded\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Degraded\")].message",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE)
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::refine)]
 pub struct LoadBalancerSpec {
     /// How many replicas the fleet has.
     #[serde(default = "defaults::replicas")]
@@ -56,12 +86,13 @@ pub struct LoadBalancerSpec {
     /// Where requests arrive.
     #[serde(default)]
     pub listener: ListenerSpec,
-    /// The Service in front of the proxies; an empty object leaves it out. Without a cluster it has no meaning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<ServiceSpec>,
+    /// The Service in front of the proxies, of the same name as the LoadBalancer. An empty object leaves it out. Without
+    /// a cluster it has no meaning.
+    #[serde(default = "ServiceSpec::usual")]
+    pub service: ServiceSpec,
     /// Where a request's key comes from; the first source that yields one wins. Where none does the key is random.
     #[serde(default = "defaults::hash_key")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub hash_key: Vec<HashKeySource>,
     /// Algorithm and size of the ring.
     #[serde(default)]
@@ -87,6 +118,7 @@ pub struct LoadBalancerSpec {
     /// Name or number of the container port that requests go to. Absent: the first container's first port. A local
     /// process gets a port of its own instead, in the environment variable PORT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 15))]
     pub target_port: Option<IntOrString>,
     /// What a replica runs: a pod template, as in a Deployment.
     pub template: PodTemplate,
@@ -97,9 +129,11 @@ pub struct LoadBalancerSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct RolloutSpec {
     /// How many replicas may exist above the wanted number: a count, or a percentage rounded up.
+    #[schemars(extend("maxLength" = 4))]
     pub max_surge: IntOrString,
     /// How many ordinals may be without an available replica: a count, or a percentage rounded down. Not 0 where
     /// `maxSurge` is 0.
+    #[schemars(extend("maxLength" = 4))]
     pub max_unavailable: IntOrString,
     /// How long a replica must have been ready to count as available, in seconds.
     #[schemars(range(min = 0, max = 86_400))]

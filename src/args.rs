@@ -39,9 +39,9 @@ pub enum Command {
     /// Watches LoadBalancers at the API server, keeps their pods and routes requests to them. Several may run: all route,
     /// and one of them, elected by a Lease, acts. SIGTERM hands over at once and lets running requests finish.
     Operator(Box<OperatorArgs>),
-    /// Print the definition of the LoadBalancer resource
+    /// Print the definition of the resource LoadBalancer, for a cluster
     ///
-    /// For `kubectl apply -f -`.
+    /// To install or update it: ringhold crd | kubectl apply --server-side -f -
     Crd,
     /// Becomes a replica's program, tied to Ringhold's life
     #[command(name = guard::EXEC, hide = true)]

@@ -16,4 +16,4 @@ mod tick;
 mod validate;
 
 pub use tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
-pub use validate::{FieldError, FieldErrors, validate};
+pub use validate::{FieldError, FieldErrors, Service, service, validate};

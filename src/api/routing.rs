@@ -11,21 +11,8 @@ pub struct ListenerSpec {
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
     /// Hosts whose requests are ours: exact, or with one leading `*.`. Empty: any that no other LoadBalancer claims.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 255)), extend("x-kubernetes-list-type" = "set"))]
     pub hostnames: Vec<String>,
-}
-
-/// The Service in front of the proxies.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ServiceSpec {
-    /// `ClusterIP`, `NodePort` or `LoadBalancer`.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// The Service's port.
-    #[schemars(range(min = 1, max = 65_535))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<i32>,
 }
 
 /// One place where a key may be: exactly one of these.
@@ -63,7 +50,7 @@ pub struct CookieSource {
     pub name: String,
     /// Lifetime of a cookie that the proxy sets, in seconds. 0: until the browser closes.
     #[serde(default)]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub ttl_seconds: i32,
     /// Path of a cookie that the proxy sets.
     #[serde(default = "root")]
@@ -105,7 +92,6 @@ pub struct RingSection {
     /// How many slots the table has, a power of two from 2 to 1,048,576. More slots, more even shares. Only for
     /// `Rendezvous`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 2, max = 1_048_576))]
     pub slots: Option<i32>,
 }
 
@@ -161,10 +147,10 @@ pub struct RetriesSpec {
 pub struct LimitsSpec {
     /// Requests that one replica may have at one time; past it the next candidate, and 503 when all are full. 0: no
     /// limit.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub max_concurrent_per_replica: i32,
     /// Longest request body in bytes; past it 413. 0: no limit.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 1_125_899_906_842_624_i64))]
     pub max_body_bytes: i64,
 }
 

@@ -1,6 +1,5 @@
 //! What the resource's status says.
 
-use crate::api::ListenerSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The fleet as it was last observed. Nothing here changes by itself.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = super::schema::reflow)]
 pub struct LoadBalancerStatus {
     /// Generation of the spec that this status speaks of.
     pub observed_generation: i64,
@@ -19,16 +19,16 @@ pub struct LoadBalancerStatus {
     pub updated_replicas: i32,
     /// Ordinals with a replica that has been ready for `rollout.minReadySeconds`.
     pub available_replicas: i32,
-    /// Where requests arrive: what was last accepted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listener: Option<ListenerSpec>,
     /// Label selector of the replicas, for the scale subresource.
     pub selector: String,
+    /// The listener in force: that of the last spec that was accepted. It tells an operator that starts who has a port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<ListenerInForce>,
     /// The ring as it is published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring: Option<RingSummary>,
     /// `Accepted`, `Available`, `Progressing`, `Degraded`.
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
@@ -42,4 +42,16 @@ pub struct RingSummary {
     pub members: i32,
     /// Equal on all processes that agree.
     pub fingerprint: String,
+}
+
+/// The listener in the status.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerInForce {
+    /// TCP port, on every proxy.
+    pub port: i32,
+    /// Hosts whose requests are ours. Empty: any that no other LoadBalancer claims.
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "set"))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hostnames: Vec<String>,
 }

@@ -1,13 +1,12 @@
-//! `ringhold crd`: the definition of the resource, for `kubectl apply -f -`.
+//! `ringhold crd`: the definition of the resource, for `kubectl apply --server-side -f -`.
 
 use std::io::Write;
 
 use anyhow::Context;
-use kube::CustomResourceExt;
 
-use crate::api::LoadBalancer;
+use crate::api;
 
 /// Prints it as YAML.
 pub(super) fn print(output: &mut impl Write) -> anyhow::Result<()> {
-    serde_json::to_writer_pretty(output, &LoadBalancer::crd()).context("can't write the definition")
+    output.write_all(api::definition()?.as_bytes()).context("can't write the definition")
 }

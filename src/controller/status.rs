@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
 use serde_json::json;
 
-use crate::api::{ListenerSpec, LoadBalancer, LoadBalancerStatus, RingSummary};
+use crate::api::{ListenerInForce, LoadBalancer, LoadBalancerStatus, RingSummary};
 use crate::backend::kubernetes::marks::pods_of;
 use crate::model::{Condition, ConditionStatus, ConditionType, FleetId, FleetStatus, Listener, RingStatus};
 
@@ -37,7 +37,7 @@ pub(super) fn describe(
         updated_replicas: i32::from(*updated_replicas),
         available_replicas: i32::from(*available_replicas),
         listener: listener
-            .map(|listener| ListenerSpec { port: i32::from(listener.port), hostnames: listener.hostnames.clone() }),
+            .map(|listener| ListenerInForce { port: i32::from(listener.port), hostnames: listener.hostnames.clone() }),
         selector: pods_of(&id.name),
         ring: ring.as_ref().map(summarise),
         conditions: conditions.iter().map(condition).collect(),

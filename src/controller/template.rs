@@ -1,6 +1,6 @@
 //! From a pod template to what backends run, and the hash that tells one template from another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 use siphasher::sip::SipHasher13;
 
-use crate::api::LoadBalancerSpec;
+use crate::api::{LoadBalancerSpec, MOST_CONTAINERS, MOST_PORTS};
 use crate::controller::manifest;
-use crate::controller::validate::Checker;
+use crate::controller::validate::{Checker, is_label};
 use crate::model::{Container, Template, TemplateHash};
 
 /// Where the template stands in the resource.
@@ -41,6 +41,13 @@ pub(super) fn template(spec: &LoadBalancerSpec, check: &mut Checker) -> Option<T
         check.number("spec.template.spec.terminationGracePeriodSeconds", seconds, 0, 86_400)
     });
     let port = target_port(spec, &pod.containers, check);
+    check.count("spec.template.spec.containers", pod.containers.len(), "containers", MOST_CONTAINERS as usize);
+    let mut names = BTreeSet::new();
+    for (index, container) in pod.containers.iter().enumerate().filter(|(_, container)| !names.insert(&container.name))
+    {
+        let path = format!("spec.template.spec.containers[{index}].name");
+        check.fail(&path, &container.name, "another container has this name; choose a new one");
+    }
     let containers = pod.containers.iter().enumerate().map(|(index, pod)| container(index, pod, port, check)).collect();
     Some(Template {
         hash: hash(manifest),
@@ -53,18 +60,24 @@ pub(super) fn template(spec: &LoadBalancerSpec, check: &mut Checker) -> Option<T
 /// `spec.targetPort`, looked up by name or taken as a number; by default the first container's first port, else 8080.
 fn target_port(spec: &LoadBalancerSpec, containers: &[PodContainer], check: &mut Checker) -> u16 {
     const TARGET_PORT: &str = "spec.targetPort";
-    let ports: Vec<(String, &ContainerPort)> = containers.iter().enumerate().flat_map(ports).collect();
-    let number = |(path, port): &(String, &ContainerPort), check: &mut Checker| {
-        check.number(path, port.container_port, 1, u16::MAX)
-    };
+    let mut ports = Vec::new();
+    for (place, container) in containers.iter().enumerate() {
+        let path = format!("spec.template.spec.containers[{place}].ports");
+        let declared = container.ports.as_deref().unwrap_or_default();
+        check.count(&path, declared.len(), "ports", MOST_PORTS as usize);
+        ports.extend(
+            declared.iter().enumerate().map(|(index, port)| named_port(port, &format!("{path}[{index}]"), check)),
+        );
+    }
     match &spec.target_port {
-        None => ports.first().map_or(8080, |first| number(first, check)),
+        None => ports.first().map_or(8080, |(_, number)| *number),
         Some(IntOrString::Int(number)) => check.number(TARGET_PORT, *number, 1, u16::MAX),
         Some(IntOrString::String(name)) => {
-            if let Some(named) = ports.iter().find(|(_, port)| port.name.as_ref() == Some(name)) {
-                return number(named, check);
+            let is_wanted = |(known, _): &&(Option<&str>, u16)| *known == Some(name);
+            if let Some((_, number)) = ports.iter().find(is_wanted) {
+                return *number;
             }
-            let known: Vec<&str> = ports.iter().filter_map(|(_, port)| port.name.as_deref()).collect();
+            let known: Vec<&str> = ports.iter().filter_map(|(name, _)| *name).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let rule = format!("no container port of the template has this name (named ports: {known})");
             check.fail(TARGET_PORT, name, &rule);
@@ -73,14 +86,17 @@ fn target_port(spec: &LoadBalancerSpec, containers: &[PodContainer], check: &mut
     }
 }
 
-/// A container's ports, each with the path of its number.
-fn ports((place, container): (usize, &PodContainer)) -> impl Iterator<Item = (String, &ContainerPort)> {
-    let path = move |index| format!("spec.template.spec.containers[{place}].ports[{index}].containerPort");
-    container.ports.iter().flatten().enumerate().map(move |(index, port)| (path(index), port))
+fn named_port<'a>(port: &'a ContainerPort, path: &str, check: &mut Checker) -> (Option<&'a str>, u16) {
+    let name = port.name.as_deref();
+    if let Some(name) = name.filter(|name| !is_port_name(name)) {
+        let rule = "use 1 to 15 of a-z, 0-9 and single -, with a letter, neither beginning nor ending with -";
+        check.fail(&format!("{path}.name"), name, rule);
+    }
+    (name, check.number(&format!("{path}.containerPort"), port.container_port, 1, u16::MAX))
 }
 
 fn container(index: usize, pod: &PodContainer, port: u16, check: &mut Checker) -> Container {
-    if !is_container_name(&pod.name) {
+    if !is_label(&pod.name) {
         let path = format!("spec.template.spec.containers[{index}].name");
         check.fail(&path, &pod.name, "use 1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -");
     }
@@ -104,12 +120,12 @@ fn container(index: usize, pod: &PodContainer, port: u16, check: &mut Checker) -
     }
 }
 
-/// What Kubernetes takes for a container's name, so that a template that runs here is not refused there.
-fn is_container_name(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && !name.starts_with('-')
-        && !name.ends_with('-')
+/// What Kubernetes takes for a port's name, so that a template that runs here is not refused there.
+fn is_port_name(name: &str) -> bool {
+    name.len() <= 15
+        && is_label(name)
+        && !name.contains("--")
+        && name.contains(|letter: char| letter.is_ascii_lowercase())
 }
 
 /// Eight hexadecimal digits that depend on the template's content alone: SipHash-1-3 over its JSON with sorted keys and
@@ -164,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_named_as_kubernetes_wants_it() {
-        for name in ["a", "0", "web-1", &"x".repeat(63)] {
-            assert!(is_container_name(name), "{name}");
+    fn a_port_is_named_as_kubernetes_wants_it() {
+        for name in ["a", "http", "h2c", "8080-tcp", &"x".repeat(15)] {
+            assert!(is_port_name(name), "{name}");
         }
-        for name in ["", "-a", "a-", "Web", "a.b", "a_b", &"x".repeat(64)] {
-            assert!(!is_container_name(name), "{name}");
+        for name in ["", "-a", "a-", "Web", "a.b", "a--b", "8080", &"x".repeat(16)] {
+            assert!(!is_port_name(name), "{name}");
         }
     }
 }

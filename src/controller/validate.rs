@@ -1,26 +1,28 @@
 //! From a spec to [`Desired`]. Parsed once, here: whatever passes is whole, and whatever does not is named with its
 //! path, its value and the rule.
 
+mod key;
+mod service;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::api::{
-    HashKeySource, HealthSpec, LimitsSpec, LoadBalancer, LoadBalancerSpec, RetriesSpec, RingAlgorithm, RingSection,
-    RolloutSpec,
+    HealthSpec, LimitsSpec, LoadBalancer, LoadBalancerSpec, RetriesSpec, RingAlgorithm, RingSection, RolloutSpec,
 };
 use crate::controller::{manifest, template};
-use crate::model::{
-    CookieKey, Desired, FleetId, FleetUid, Health, KeySource, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts,
-};
+use crate::model::{Desired, FleetId, FleetUid, Health, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts};
 use crate::ring::RingSpec;
+
+pub use service::{Service, service};
+
+/// The longest limit of a body that can be declared: 1 PiB, for JSON's numbers are exact only somewhat beyond.
+const MOST_BYTES: u64 = 1 << 50;
 
 /// A field that can't be as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +55,8 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let id = checked_identity(resource, &mut check);
     let replicas = check.number("spec.replicas", spec.replicas, 0, u16::MAX);
     let listener = listener(spec, &mut check);
-    let hash_key = hash_key(&spec.hash_key, &mut check);
+    service::checked(spec, &mut check);
+    let hash_key = key::sources(&spec.hash_key, &mut check);
     let ring = ring(&spec.ring, &mut check);
     if u32::from(replicas) > ring.max_members() {
         let (algorithm, most) = (ring.algorithm(), ring.max_members());
@@ -87,23 +90,29 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
 
 fn checked_identity(resource: &LoadBalancer, check: &mut Checker) -> FleetId {
     let name = resource.metadata.name.as_deref().unwrap_or_default();
-    if !is_dns_label(name) {
+    if !is_fleet_name(name) {
         check.fail("metadata.name", name, "use 1 to 36 of a-z, 0-9 and -, beginning with a letter, not ending with -");
     }
     manifest::identity(resource)
 }
 
 /// A name from which replica names can be made: with ordinal, hash and incarnation it stays within 63 characters.
-fn is_dns_label(name: &str) -> bool {
-    (1..=36).contains(&name.len())
+fn is_fleet_name(name: &str) -> bool {
+    is_label(name) && name.len() <= 36 && name.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+/// A DNS label in lower case, as Kubernetes wants it for most names.
+pub(super) fn is_label(name: &str) -> bool {
+    (1..=63).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.starts_with('-')
         && !name.ends_with('-')
 }
 
 fn listener(spec: &LoadBalancerSpec, check: &mut Checker) -> Listener {
     let port = check.number("spec.listener.port", spec.listener.port, 1, u16::MAX);
     let mut hostnames = Vec::new();
+    check.count("spec.listener.hostnames", spec.listener.hostnames.len(), "names", 64);
     for (index, hostname) in spec.listener.hostnames.iter().enumerate() {
         let path = format!("spec.listener.hostnames[{index}]");
         let lower = hostname.to_ascii_lowercase();
@@ -127,52 +136,6 @@ fn is_hostname(name: &str) -> bool {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         })
-}
-
-fn hash_key(sources: &[HashKeySource], check: &mut Checker) -> Vec<KeySource> {
-    if sources.len() > 16 {
-        check.fail("spec.hashKey", &format!("{} sources", sources.len()), "use at most 16");
-    }
-    let mut keys = Vec::new();
-    for (index, source) in sources.iter().enumerate() {
-        let path = format!("spec.hashKey[{index}]");
-        keys.extend(key_source(source, &path, check));
-    }
-    keys
-}
-
-fn key_source(source: &HashKeySource, path: &str, check: &mut Checker) -> Option<KeySource> {
-    match source {
-        HashKeySource::Header(header) => {
-            let name = HeaderName::from_bytes(header.name.as_bytes());
-            if name.is_err() {
-                check.fail(&format!("{path}.header.name"), &header.name, "use a header name such as X-User-Id");
-            }
-            name.ok().map(KeySource::Header)
-        }
-        HashKeySource::Cookie(cookie) => {
-            if HeaderName::from_bytes(cookie.name.as_bytes()).is_err() {
-                check.fail(&format!("{path}.cookie.name"), &cookie.name, "use a cookie name such as ringhold");
-            }
-            if !cookie.path.starts_with('/') || cookie.path.contains([';', ',']) || !is_visible(&cookie.path) {
-                check.fail(&format!("{path}.cookie.path"), &cookie.path, "use a path that begins with /");
-            }
-            let ttl = check.seconds(&format!("{path}.cookie.ttlSeconds"), cookie.ttl_seconds, 0, i32::MAX as u64);
-            Some(KeySource::Cookie(CookieKey { name: cookie.name.clone(), ttl, path: cookie.path.clone() }))
-        }
-        HashKeySource::Query(query) => {
-            if query.name.is_empty() {
-                check.fail(&format!("{path}.query.name"), "", "name the query parameter");
-            }
-            Some(KeySource::Query(query.name.clone()))
-        }
-        HashKeySource::Path(source) => {
-            let segments = check.number(&format!("{path}.path.segments"), source.segments, 0, 1024_u32);
-            Some(KeySource::Path { segments: NonZeroU32::new(segments) })
-        }
-        HashKeySource::SourceIp(_) => Some(KeySource::SourceIp),
-        HashKeySource::Random(_) => Some(KeySource::Random),
-    }
 }
 
 fn is_visible(text: &str) -> bool {
@@ -233,7 +196,7 @@ fn limits(spec: &LimitsSpec, check: &mut Checker) -> Limits {
     const CONCURRENT: &str = "spec.limits.maxConcurrentPerReplica";
     Limits {
         max_concurrent_per_replica: check.number(CONCURRENT, spec.max_concurrent_per_replica, 0, i32::MAX as u32),
-        max_body_bytes: check.number("spec.limits.maxBodyBytes", spec.max_body_bytes, 0, i64::MAX as u64),
+        max_body_bytes: check.number("spec.limits.maxBodyBytes", spec.max_body_bytes, 0, MOST_BYTES),
     }
 }
 
@@ -263,13 +226,15 @@ enum Rounding {
 
 /// A count, or a percentage of the replicas.
 fn share(path: &str, value: &IntOrString, replicas: u16, rounding: Rounding, check: &mut Checker) -> u16 {
+    let rule = "use a count from 0 to 65535, or a percentage from 0% to 100%";
     match value {
-        IntOrString::Int(count) => check.number(path, *count, 0, u16::MAX),
+        IntOrString::Int(count) => u16::try_from(*count).unwrap_or_else(|_| {
+            check.fail(path, &count.to_string(), rule);
+            0
+        }),
         IntOrString::String(text) => {
-            let percent = text.strip_suffix('%').filter(|digits| !digits.starts_with('+'));
-            let percent = percent.and_then(|digits| digits.parse::<u32>().ok()).filter(|percent| *percent <= 100);
-            let Some(percent) = percent else {
-                check.fail(path, text, "use a count such as 1, or a percentage from 0% to 100%");
+            let Some(percent) = percentage(text) else {
+                check.fail(path, text, rule);
                 return 0;
             };
             let product = u32::from(replicas) * percent;
@@ -280,6 +245,13 @@ fn share(path: &str, value: &IntOrString, replicas: u16, rounding: Rounding, che
             u16::try_from(count).unwrap_or(u16::MAX)
         }
     }
+}
+
+/// `25%`: without sign, without leading zeros.
+fn percentage(text: &str) -> Option<u32> {
+    let digits = text.strip_suffix('%')?;
+    let percent: u32 = digits.parse().ok()?;
+    (percent <= 100 && percent.to_string() == digits).then_some(percent)
 }
 
 fn is_zero(value: &IntOrString) -> bool {
@@ -293,6 +265,7 @@ fn health(spec: &HealthSpec, check: &mut Checker) -> Health {
     if !spec.path.starts_with('/') || !is_visible(&spec.path) {
         check.fail("spec.health.path", &spec.path, "use a path that begins with /, such as /heartbeat");
     }
+    check.length("spec.health.path", &spec.path, 1_024);
     Health {
         path: spec.path.clone(),
         period: check.seconds("spec.health.periodSeconds", spec.period_seconds, 1, 3_600),
@@ -327,6 +300,26 @@ impl Checker {
                 least
             }
         }
+    }
+
+    /// Notes text that is longer than so many characters.
+    pub(super) fn length(&mut self, path: &str, text: &str, most: usize) {
+        let length = text.chars().count();
+        if length > most {
+            self.fail(path, &format!("{length} characters"), &format!("use at most {most}"));
+        }
+    }
+
+    /// Notes a list of more entries than there may be.
+    pub(super) fn count(&mut self, path: &str, count: usize, of: &str, most: usize) {
+        if count > most {
+            self.fail(path, &format!("{count} {of}"), &format!("use at most {most}"));
+        }
+    }
+
+    /// Whether nothing was wrong so far.
+    fn is_content(&self) -> bool {
+        self.errors.is_empty()
     }
 
     fn seconds(&mut self, path: &str, value: i32, least: u64, most: u64) -> Duration {

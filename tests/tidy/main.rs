@@ -46,7 +46,6 @@ const CRATES: &[(&[&str], &[&str])] = &[
             "controller/leader",
             "controller/status",
             "backend/kubernetes",
-            "commands/crd",
             "commands/operator",
         ],
     ),

@@ -14,6 +14,7 @@ use super::owned::Owned;
 use super::proxies::{Endpoint, Proxies};
 use crate::api::LoadBalancer;
 use crate::backend::kubernetes::marks::LOADBALANCER;
+use crate::controller::validate::{Service as Declared, service as declared_service};
 use crate::model::{Desired, FleetId};
 
 /// More endpoints than this are not allowed in one EndpointSlice.
@@ -84,19 +85,22 @@ impl Exposures {
     }
 }
 
+/// Our own labels and annotations are written over those of the spec.
 fn service(desired: &Desired, resource: &LoadBalancer) -> Option<Value> {
-    let spec = resource.spec.service.clone()?;
-    Some(json!({
-        "spec": {
-            "type": spec.kind.unwrap_or_else(|| "ClusterIP".to_owned()),
-            "ports": [{
-                "name": PORT,
-                "port": spec.port.unwrap_or(80),
-                "targetPort": desired.route.listener.port,
-                "protocol": "TCP",
-            }],
-        },
-    }))
+    let Declared { kind, port, node_port, annotations, labels, load_balancer_class, external_traffic_policy } =
+        declared_service(&resource.spec)?;
+    let mut port = json!({"name": PORT, "port": port, "targetPort": desired.route.listener.port, "protocol": "TCP"});
+    if let Some(node_port) = node_port {
+        port["nodePort"] = json!(node_port);
+    }
+    let mut spec = json!({"type": kind, "ports": [port]});
+    if let Some(class) = load_balancer_class {
+        spec["loadBalancerClass"] = json!(class);
+    }
+    if let Some(policy) = external_traffic_policy {
+        spec["externalTrafficPolicy"] = json!(policy);
+    }
+    Some(json!({"metadata": {"annotations": annotations, "labels": labels}, "spec": spec}))
 }
 
 fn slice(desired: &Desired, family: &str, endpoints: &[&Endpoint]) -> Value {
