@@ -1,6 +1,6 @@
 //! Replicas as pods.
 //!
-//! One watch over all pods that bear Ringhold's label feeds an [`index`]; whoever observes reads that and asks nobody.
+//! One watch over all pods that bear Ringhold's label feeds an index; whoever observes reads that and asks nobody.
 //! Our own writes are entered in it as the API server answers them. Only pods that a LoadBalancer owns, by the uid that
 //! [`Backend::accept`] was told, are observed or touched, and everything that must last stands on them ([`marks`]).
 

@@ -80,6 +80,7 @@ async fn a_loadbalancer_shows_ring_ordinals_replicas_and_conditions() {
         "replicas": [
             {
                 "name": "web-0-abc-0",
+                "uid": "web-0-abc-0",
                 "ordinal": 0,
                 "incarnation": 0,
                 "template": "abc",
@@ -89,6 +90,7 @@ async fn a_loadbalancer_shows_ring_ordinals_replicas_and_conditions() {
             },
             {
                 "name": "web-1-abc-0",
+                "uid": "web-1-abc-0",
                 "ordinal": 1,
                 "incarnation": 0,
                 "template": "abc",
