@@ -6,7 +6,7 @@
 //! - [`Access`]: who talks to the API server and which way, as a client or a kubeconfig file.
 //! - [`Gate`]: a way to the API server that a test can close.
 //! - [`Agent`]: binds pods, runs them as local processes and reports about them as a kubelet does.
-//! - [`eventually`]: waits for a condition.
+//! - [`eventually()`]: waits for a condition.
 //!
 //! Nothing of it outlives the test process, however that ends, and parallel test processes don't get in each other's way.
 //!
