@@ -34,8 +34,10 @@ async fn cluster() -> Option<&'static ControlPlane> {
 fn programs() -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_ringhold-test-cluster")).parent().unwrap();
     if !folder.join("ringhold-server").exists() {
-        let cargo = Command::new(env!("CARGO")).args(["build", "--package", "ringhold-server"]).status().unwrap();
-        assert!(cargo.success());
+        let profile =
+            folder.file_name().and_then(|name| name.to_str()).filter(|name| *name != "debug").unwrap_or("dev");
+        let arguments = ["build", "--package", "ringhold-server", "--profile", profile];
+        assert!(Command::new(env!("CARGO")).args(arguments).status().unwrap().success());
     }
     folder.to_owned()
 }

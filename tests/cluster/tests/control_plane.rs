@@ -6,10 +6,20 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use ringhold_test_cluster::{AuditEvent, ControlPlane, ControlPlaneConfig, binaries_or_skip, eventually};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
-async fn start() -> Option<ControlPlane> {
+/// One for those that take nothing away from others.
+async fn shared() -> Option<&'static ControlPlane> {
+    static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
     let binaries = binaries_or_skip()?;
-    Some(ControlPlane::start(&binaries, ControlPlaneConfig::default()).await.unwrap())
+    let start = || ControlPlane::start(&binaries, ControlPlaneConfig::default());
+    Some(SHARED.get_or_try_init(start).await.unwrap())
+}
+
+/// One without controllers.
+async fn own() -> Option<ControlPlane> {
+    let config = ControlPlaneConfig { controllers: false, ..ControlPlaneConfig::default() };
+    Some(ControlPlane::start(&binaries_or_skip()?, config).await.unwrap())
 }
 
 fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
@@ -22,7 +32,7 @@ fn map(name: &str) -> ConfigMap {
 
 #[tokio::test]
 async fn the_controllers_collect_what_has_lost_its_owner() {
-    let Some(cluster) = start().await else { return };
+    let Some(cluster) = shared().await else { return };
     let namespace = cluster.namespace().await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(cluster.client().unwrap(), &namespace);
     let owner = maps.create(&PostParams::default(), &map("owner")).await.unwrap();
@@ -36,7 +46,7 @@ async fn the_controllers_collect_what_has_lost_its_owner() {
 
 #[tokio::test]
 async fn an_api_server_that_comes_back_has_its_address_and_data() {
-    let Some(mut cluster) = start().await else { return };
+    let Some(mut cluster) = own().await else { return };
     let maps: Api<ConfigMap> = Api::default_namespaced(cluster.client().unwrap());
     maps.create(&PostParams::default(), &map("kept")).await.unwrap();
     cluster.stop_api_server();
@@ -47,7 +57,7 @@ async fn an_api_server_that_comes_back_has_its_address_and_data() {
 
 #[tokio::test]
 async fn what_etcd_has_compacted_is_gone() {
-    let Some(mut cluster) = start().await else { return };
+    let Some(mut cluster) = own().await else { return };
     let maps: Api<ConfigMap> = Api::default_namespaced(cluster.client().unwrap());
     let old = maps.create(&PostParams::default(), &map("one")).await.unwrap().metadata.resource_version.unwrap();
     maps.create(&PostParams::default(), &map("two")).await.unwrap();
@@ -61,7 +71,7 @@ async fn what_etcd_has_compacted_is_gone() {
 
 #[tokio::test]
 async fn the_audit_log_names_who_asked_for_what() {
-    let Some(cluster) = start().await else { return };
+    let Some(cluster) = shared().await else { return };
     let namespace = cluster.namespace().await.unwrap();
     let account = cluster.service_account(&namespace, "operator").await.unwrap();
     let pods: Api<Pod> = Api::namespaced(account.client().unwrap(), &namespace);
@@ -77,7 +87,7 @@ async fn the_audit_log_names_who_asked_for_what() {
 
 #[tokio::test]
 async fn a_kubeconfig_is_good_for_kubectl() {
-    let Some(cluster) = start().await else { return };
+    let Some(cluster) = shared().await else { return };
     let path = cluster.folder().join("admin.kubeconfig");
     cluster.admin().write_kubeconfig(&path).unwrap();
     let mut kubectl = tokio::process::Command::new(cluster.binaries().path("kubectl"));
@@ -87,7 +97,7 @@ async fn a_kubeconfig_is_good_for_kubectl() {
 
 #[tokio::test]
 async fn a_gate_cuts_off_only_those_who_come_through_it() {
-    let Some(cluster) = start().await else { return };
+    let Some(cluster) = shared().await else { return };
     let gate = cluster.gate().await.unwrap();
     let through: Api<Namespace> = Api::all(cluster.admin().through(&gate).client().unwrap());
     let beside: Api<Namespace> = Api::all(cluster.client().unwrap());
