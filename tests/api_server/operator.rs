@@ -164,10 +164,10 @@ async fn a_settled_fleet_is_not_written_to() {
     let before = version().await;
     // A look that has a reason, and finds nothing to do: a mark for the next time that the fleet shrinks.
     let pod = world.pods.list(&world.ours()).await.unwrap().items.remove(0).name_any();
-    let note = json!({"metadata": {"annotations": {"ringhold.dev/remove-first": "true"}}});
-    world.pods.patch(&pod, &PatchParams::default(), &Patch::Merge(note)).await.unwrap();
     let looks = async || world.looks("a").await;
     let seen = looks().await;
+    let note = json!({"metadata": {"annotations": {"ringhold.dev/remove-first": "true"}}});
+    world.pods.patch(&pod, &PatchParams::default(), &Patch::Merge(note)).await.unwrap();
     eventually("the change has been looked at", async || (looks().await > seen).then_some(())).await;
     assert_eq!(version().await, before);
 }
