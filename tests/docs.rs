@@ -50,6 +50,18 @@ fn the_readme_shows_the_binarys_own_help() {
 }
 
 #[test]
+fn the_chart_has_the_codes_definition_of_the_resource() {
+    let file = root("charts/ringhold/files/crd.yaml");
+    let output = Command::new(env!("CARGO_BIN_EXE_ringhold")).arg("crd").env_clear().output().unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(file, output.stdout).unwrap();
+    } else {
+        let (shown, definition) = (std::fs::read_to_string(file).unwrap(), String::from_utf8(output.stdout).unwrap());
+        assert_eq!(shown, definition, "the chart is behind the code: run `make docs`, then `make chart`");
+    }
+}
+
+#[test]
 fn the_readmes_whole_resource_shows_every_default() {
     let whole = parse(between(&readme(), "<!-- every field with its default -->\n```yaml\n", "```"));
     let container = serde_json::to_value(&whole.spec.template).unwrap();
