@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lints the chart in every variant and writes deploy/operator.yaml from it, for those who don't use Helm.
-#   deploy/chart.sh           writes it, and the chart's copy of the resource definition
-#   deploy/chart.sh --check   changes nothing and fails where something is out of date
+#   deploy/chart.sh           writes it
+#   deploy/chart.sh --check   changes nothing and fails where it is out of date
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly chart=charts/ringhold
@@ -46,8 +46,6 @@ update() {
 }
 
 mode="${1:-}"
-if [ -f deploy/crd.yaml ]; then update "$chart/files/crd.yaml" <deploy/crd.yaml; fi
-
 "$helm" lint --strict --quiet "$chart"
 for values in "$chart"/ci/*.yaml; do
   "$helm" lint --strict --quiet "$chart" --values "$values"

@@ -131,7 +131,7 @@ impl Cluster {
             for pod in $(kubectl --namespace ringhold-system get pods --output name); do
                 kubectl --namespace ringhold-system logs \"$pod\" >\"$1/${pod#pod/}.log\" 2>&1
                 kubectl --namespace ringhold-system logs --previous \"$pod\" >\"$1/${pod#pod/}.previous.log\" 2>/dev/null
-                echo \"$pod:\"; tail -n 15 \"$1/${pod#pod/}.log\"
+                echo \"$pod:\"; grep -v DEBUG \"$1/${pod#pod/}.log\" | tail -n 15
             done";
         drop(
             BlockingCommand::new("timeout")

@@ -42,23 +42,26 @@ pub(crate) async fn an_upgrade_replaces_every_proxy_and_no_replica(fleet: &Fleet
     fleet.is_as_at_first().await;
 }
 
-pub(crate) async fn proxies_and_controllers_part(fleet: &Fleet<'_>) {
+/// There and back.
+pub(crate) async fn proxies_and_controllers_part_and_meet(fleet: &Fleet<'_>) {
     let replicas = fleet.pods().await;
-    let split = fleet.under_load("changes to proxies and controllers apart", async {
-        upgrade(fleet, "--set mode=split").await;
-        let controllers = format!("rollout status deployment/ringhold-controller --namespace {SYSTEM} --timeout 120s");
-        fleet.cluster.kubectl(&controllers).await;
-        fleet.cluster.kubectl("scale loadbalancer web --replicas=4").await;
-        fleet.settled(4).await;
-        fleet.cluster.kubectl("scale loadbalancer web --replicas=3").await;
-        fleet.settled(3).await;
-    });
-    split.await.lost_nothing();
-    assert_eq!(uids(&replicas), uids(&fleet.pods().await), "the upgrade has touched replicas");
-    let proxy = format!("--as=system:serviceaccount:{SYSTEM}:ringhold");
+    for (mode, deployments) in [("split", &["ringhold", "ringhold-controller"][..]), ("combined", &["ringhold"])] {
+        let change = fleet.under_load(format!("changes to mode {mode}"), async {
+            upgrade(fleet, &format!("--set mode={mode}")).await;
+            let found = fleet.cluster.list(&format!("deployments --namespace {SYSTEM}")).await;
+            assert_eq!(found.iter().map(name).collect::<Vec<_>>(), deployments);
+            fleet.cluster.kubectl("scale loadbalancer web --replicas=4").await;
+            fleet.settled(4).await;
+            fleet.cluster.kubectl("scale loadbalancer web --replicas=3").await;
+            fleet.settled(3).await;
+        });
+        change.await.lost_nothing();
+        assert_eq!(uids(&replicas), uids(&fleet.pods().await), "the upgrade has touched replicas");
+        fleet.is_as_at_first().await;
+    }
+    let proxy = format!("--as=system:serviceaccount:{SYSTEM}:ringhold-proxy");
     let may = fleet.cluster.try_kubectl(&["auth", "can-i", "create", "pods", &proxy], "").await;
     may.expect_err("a proxy that only proxies may create pods");
-    fleet.is_as_at_first().await;
 }
 
 async fn upgrade(fleet: &Fleet<'_>, values: &str) {

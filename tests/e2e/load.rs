@@ -99,8 +99,10 @@ impl Report {
                 let served = self.ordinals.entry(key.to_owned()).or_default();
                 served.extend(ordinal.filter(|ordinal| served.last() != Some(ordinal)));
             }
-            Err(failure) if method == "GET" => self.failures.push(failure),
-            Err(failure) => self.posts.push(failure),
+            Err(failure) => {
+                let failure = format!("{}: {failure}", jiff::Timestamp::now());
+                if method == "GET" { self.failures.push(failure) } else { self.posts.push(failure) }
+            }
         }
     }
 

@@ -36,7 +36,7 @@ async fn a_users_journey() {
     nodes::nodes_are_drained(&fleet).await;
     nodes::the_leader_is_deleted(&fleet).await;
     install::an_upgrade_replaces_every_proxy_and_no_replica(&fleet).await;
-    install::proxies_and_controllers_part(&fleet).await;
+    install::proxies_and_controllers_part_and_meet(&fleet).await;
 
     fleet.delete().await;
     install::uninstalling_leaves_only_the_definition(&cluster).await;

@@ -50,9 +50,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{- /* Whose rights the controlling pods have: the proxies' own account where the two are one. */}}
-{{- define "ringhold.controllerServiceAccountName" -}}
-{{- include "ringhold.serviceAccountName" . }}{{ if eq .Values.mode "split" }}-controller{{ end }}
+{{- /*
+Of pods that only proxy. It is there in every mode: a change of mode takes no right from pods that still run.
+*/}}
+{{- define "ringhold.proxyServiceAccountName" -}}
+{{- include "ringhold.serviceAccountName" . }}-proxy
 {{- end }}
 
 {{- define "ringhold.hashSecretName" -}}
