@@ -26,7 +26,7 @@ pub(crate) struct Fleet {
 #[derive(Deserialize)]
 pub(crate) struct Seat {
     pub(crate) ordinal: u16,
-    pub(crate) replica: Option<String>,
+    pub(crate) address: Option<SocketAddr>,
 }
 
 /// A histogram of seconds: how many were at most so long, by bound.
@@ -80,7 +80,9 @@ impl Histogram {
     pub(crate) fn read(metrics: &str, name: &str) -> anyhow::Result<Self> {
         let mut buckets = Vec::new();
         for line in metrics.lines() {
-            let Some(rest) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix("_bucket{le=\"")) else { continue };
+            let Some(rest) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix("_bucket{le=\"")) else {
+                continue;
+            };
             let (bound, count) = rest.split_once("\"} ").context("a bucket that is none")?;
             let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse()? };
             buckets.push((bound, count.parse()?));

@@ -26,7 +26,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a fleet can be.
 pub(crate) trait Kind:
-    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + 'static
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + 'static
 {
 }
 
@@ -129,9 +135,8 @@ impl<K: Kind> Fleets<K> {
 
     /// Creates the first so many.
     pub(crate) async fn create(&self, count: usize) -> anyhow::Result<()> {
-        let created = stream::iter(self.objects.iter().take(count)).map(async |object| {
-            self.api.create(&PostParams::default(), object).await
-        });
+        let created = stream::iter(self.objects.iter().take(count))
+            .map(async |object| self.api.create(&PostParams::default(), object).await);
         Ok(created.buffer_unordered(AT_ONCE).try_for_each(async |_| Ok(())).await?)
     }
 

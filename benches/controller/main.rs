@@ -77,7 +77,10 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
     successor.stop().await?;
 
     for round in 1..=args.default_rounds {
-        progress(&format!("round {round} of {}, Deployments, with the controllers' default limits", args.default_rounds));
+        progress(&format!(
+            "round {round} of {}, Deployments, with the controllers' default limits",
+            args.default_rounds
+        ));
         rounds.deployments_at_default_limits(&mut world).await?;
     }
 

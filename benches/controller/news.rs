@@ -3,12 +3,13 @@
 //! It is measured twice: as the operator itself counts it, and from outside, by a watch of the benchmark's own and the
 //! operator's admin API.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::DeleteParams;
-use k8s_openapi::api::core::v1::Pod;
 use serde::Serialize;
 
 use crate::admin::{Admin, Histogram, Seat};
@@ -41,6 +42,13 @@ pub(crate) struct News {
     pub(crate) own_count: u64,
 }
 
+/// Who serves an ordinal, and since when.
+struct Serving {
+    name: String,
+    address: Option<IpAddr>,
+    since: Instant,
+}
+
 /// Asks who serves an ordinal, again and again.
 struct Questions {
     admin: Admin,
@@ -58,8 +66,10 @@ pub(crate) async fn measure(world: &World, operator: &Operator, args: &Args) -> 
     for step in 0..usize::from(args.news) {
         let fleet = world.loadbalancers.name(step);
         let ordinal = u16::try_from(step / world.loadbalancers.len() % usize::from(args.replicas))?;
-        let victim = world.pods.now(|pods| serving(pods, &fleet, ordinal)).context("an ordinal that nobody serves")?.0;
-        let is_victim = |seat: &Seat| seat.replica.as_ref() == Some(&victim);
+        let victim = world.pods.now(|pods| serving(pods, &fleet, ordinal)).context("an ordinal that nobody serves")?;
+        // A successor may bear the name of one that was gone before anybody looked; addresses are always fresh.
+        let Serving { name: victim, address, .. } = victim;
+        let is_victim = |seat: &Seat| seat.address.is_some_and(|there| Some(there.ip()) == address);
         let news = |is_so: fn(&PodState) -> bool| {
             world.pods.until("the pod is as it should be", {
                 let victim = victim.clone();
@@ -80,9 +90,9 @@ pub(crate) async fn measure(world: &World, operator: &Operator, args: &Args) -> 
         let (_, news, route) = tokio::try_join!(deletion, news(|pod| pod.is_leaving), route)?;
         deleted.0.push(delay((news, route)));
         let successor = world.pods.until("there is a successor", |pods| {
-            serving(pods, &fleet, ordinal).filter(|(name, _)| *name != victim).map(|(_, since)| since)
+            serving(pods, &fleet, ordinal).filter(|pod| pod.address != address).map(|pod| pod.since)
         });
-        let route = questions.until(&fleet, ordinal, |seat| seat.replica.is_some() && !is_victim(seat));
+        let route = questions.until(&fleet, ordinal, |seat| seat.address.is_some() && !is_victim(seat));
         successor_ready.0.push(delay(tokio::try_join!(successor, route)?));
     }
     let own = Histogram::read(&questions.admin.metrics().await?, HISTOGRAM)?.since(&before);
@@ -100,12 +110,12 @@ pub(crate) async fn measure(world: &World, operator: &Operator, args: &Args) -> 
     })
 }
 
-/// The ready pod of an ordinal, and since when it is that.
-fn serving(pods: &Objects<PodState>, fleet: &str, ordinal: u16) -> Option<(String, Instant)> {
-    let is_it = |pod: &PodState| {
-        pod.loadbalancer == fleet && pod.ordinal == Some(ordinal) && pod.is_ready && !pod.is_leaving
-    };
-    pods.iter().find(|(_, pod)| is_it(&pod.what)).map(|(name, pod)| (name.clone(), pod.since))
+/// The ready pod of an ordinal.
+fn serving(pods: &Objects<PodState>, fleet: &str, ordinal: u16) -> Option<Serving> {
+    let is_it =
+        |pod: &PodState| pod.loadbalancer == fleet && pod.ordinal == Some(ordinal) && pod.is_ready && !pod.is_leaving;
+    let (name, pod) = pods.iter().find(|(_, pod)| is_it(&pod.what))?;
+    Some(Serving { name: name.clone(), address: pod.what.address, since: pod.since })
 }
 
 /// The operator may hear of it before we do; then it takes no time that anybody could see.

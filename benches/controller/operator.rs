@@ -1,5 +1,6 @@
 //! The operator as a process, with the rights that deploy/operator.yaml grants in all namespaces, and no others.
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
@@ -20,8 +21,7 @@ pub(crate) const NAMESPACE: &str = "ringhold-system";
 pub(crate) const ACCOUNT: &str = "ringhold";
 
 /// What of deploy/operator.yaml says what the operator may do; what is left runs it in pods, which this is not.
-const RIGHTS: [&str; 6] =
-    ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+const RIGHTS: [&str; 6] = ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 /// An operator that is not ready by then has failed.
 const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -61,6 +61,8 @@ impl Operator {
         let kubeconfig = folder.join("operator.kubeconfig");
         access.write_kubeconfig(&kubeconfig)?;
         let admin = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // What it says while it is cut off on purpose is no news.
+        let log = folder.join("operator.log");
         let began = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_ringhold"))
             .args(["operator", "--role", "all", "--pod-namespace", NAMESPACE, "--pod-name", "bench"])
@@ -68,13 +70,15 @@ impl Operator {
             .env("KUBECONFIG", &kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(File::create(&log)?)
             .kill_on_drop(true)
             .spawn()?;
         let process = Process(child.id().context("the operator has ended at once")?);
         let mut operator = Self { child, process, admin, took_to_start: Duration::ZERO };
         while !operator.is_ready().await {
-            anyhow::ensure!(began.elapsed() < LIMIT, "the operator is not ready after {LIMIT:?}");
-            anyhow::ensure!(operator.child.try_wait()?.is_none(), "the operator has ended by itself");
+            let said = || std::fs::read_to_string(&log).unwrap_or_default();
+            anyhow::ensure!(began.elapsed() < LIMIT, "the operator is not ready after {LIMIT:?}:\n{}", said());
+            anyhow::ensure!(operator.child.try_wait()?.is_none(), "the operator has ended by itself:\n{}", said());
             tokio::time::sleep(PAUSE).await;
         }
         operator.took_to_start = began.elapsed();
@@ -85,7 +89,8 @@ impl Operator {
     async fn is_ready(&self) -> bool {
         let Ok(mut admin) = self.admin().await else { return false };
         let is_ready = admin.get("/readyz").await.is_ok();
-        is_ready && admin.metrics().await.is_ok_and(|metrics| value(&metrics, "ringhold_controller_leader") == Some(1.0))
+        is_ready
+            && admin.metrics().await.is_ok_and(|metrics| value(&metrics, "ringhold_controller_leader") == Some(1.0))
     }
 
     pub(crate) fn took_to_start(&self) -> Duration {

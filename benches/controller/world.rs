@@ -1,5 +1,6 @@
 //! The cluster that everything happens in: a control plane, one node, one namespace, and who watches it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -38,6 +39,7 @@ pub(crate) struct PodState {
     /// Of which LoadBalancer it is; empty for a Deployment's.
     pub(crate) loadbalancer: String,
     pub(crate) ordinal: Option<u16>,
+    pub(crate) address: Option<IpAddr>,
     pub(crate) is_ready: bool,
     pub(crate) is_leaving: bool,
 }
@@ -149,6 +151,7 @@ impl PodState {
         Self {
             loadbalancer: label("ringhold.dev/loadbalancer").unwrap_or_default(),
             ordinal: label("ringhold.dev/ordinal").and_then(|ordinal| ordinal.parse().ok()),
+            address: pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()?.parse().ok()),
             is_ready,
             is_leaving: pod.metadata.deletion_timestamp.is_some(),
         }

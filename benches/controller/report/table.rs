@@ -29,7 +29,10 @@ impl fmt::Display for Report {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { loadbalancers, deployments, deployments_at_default_limits } = self;
-        writeln!(f, "From the first create on, in seconds: median (least – most, rounds); CPU: of the process that acts")?;
+        writeln!(
+            f,
+            "From the first create on, in seconds: median (least – most, rounds); CPU: of the process that acts"
+        )?;
         writeln!(
             f,
             "  {:<38}{:>26}{:>26}{:>26}{:>18}",
