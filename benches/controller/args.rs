@@ -1,5 +1,7 @@
 //! The sizes. Small ones make a run of seconds, to see that everything works.
 
+use std::path::PathBuf;
+
 use clap::{Parser, ValueEnum};
 
 /// Measures the operator at scale, beside Kubernetes' own controllers
@@ -28,6 +30,10 @@ pub(crate) struct Args {
     /// How long the settled fleets are watched, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "BENCH_SETTLED_SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) settled_seconds: u16,
+
+    /// Another operator than the one that was built with this
+    #[arg(long, value_name = "PROGRAM", default_value = env!("CARGO_BIN_EXE_ringhold"), hide_default_value = true, env = "BENCH_OPERATOR")]
+    pub(crate) operator: PathBuf,
 
     /// What the figures are written as
     #[arg(long, value_enum, default_value_t = Output::Table)]

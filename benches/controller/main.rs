@@ -62,7 +62,7 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
     }
 
     progress("the way of news from the API server to the routes");
-    let news = news::measure(&world, &operator, args).await?;
+    let news = news::measure(&world, &operator, args, &rounds.news).await?;
     progress(&format!("{} s without any change", args.settled_seconds));
     let settled = hour::settled(&world, args).await?;
     let peak = operator.process().usage()?;

@@ -36,10 +36,19 @@ pub(crate) struct News {
     pub(crate) all: Summary,
     /// From one question to the next: what was measured from outside is not finer.
     pub(crate) between_questions: Summary,
-    /// The bucket of the operator's own histogram: above the first, up to the second.
-    pub(crate) own_median: (f64, f64),
-    pub(crate) own_p99: (f64, f64),
-    pub(crate) own_count: u64,
+    /// The same by the operator's own count.
+    pub(crate) own: Own,
+    /// And while all pods came to life in the last round.
+    pub(crate) own_busy: Own,
+}
+
+/// What the operator's histogram says. A bucket is above its first bound, and up to its second.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Own {
+    pub(crate) count: u64,
+    pub(crate) median: (f64, f64),
+    pub(crate) p99: (f64, f64),
 }
 
 /// Who serves an ordinal, and since when.
@@ -57,11 +66,11 @@ struct Questions {
 }
 
 /// Changes pods one at a time, all over the fleets, and times each change.
-pub(crate) async fn measure(world: &World, operator: &Operator, args: &Args) -> anyhow::Result<News> {
+pub(crate) async fn measure(world: &World, operator: &Operator, args: &Args, busy: &Histogram) -> anyhow::Result<News> {
     let mut questions =
         Questions { admin: operator.admin().await?, namespace: world.namespace.clone(), between: Series::default() };
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), &world.namespace);
-    let before = Histogram::read(&questions.admin.metrics().await?, HISTOGRAM)?;
+    let before = own(operator).await?;
     let [mut unready, mut ready_again, mut deleted, mut successor_ready] = [const { Series(Vec::new()) }; 4];
     for step in 0..usize::from(args.news) {
         let fleet = world.loadbalancers.name(step);
@@ -95,7 +104,7 @@ pub(crate) async fn measure(world: &World, operator: &Operator, args: &Args) -> 
         let route = questions.until(&fleet, ordinal, |seat| seat.address.is_some() && !is_victim(seat));
         successor_ready.0.push(delay(tokio::try_join!(successor, route)?));
     }
-    let own = Histogram::read(&questions.admin.metrics().await?, HISTOGRAM)?.since(&before);
+    let own = own(operator).await?.since(&before);
     let all = [&unready, &ready_again, &deleted, &successor_ready].map(|series| series.0.clone()).concat();
     Ok(News {
         unready: unready.summary(),
@@ -104,10 +113,14 @@ pub(crate) async fn measure(world: &World, operator: &Operator, args: &Args) -> 
         successor_ready: successor_ready.summary(),
         all: Series(all).summary(),
         between_questions: questions.between.summary(),
-        own_median: own.bucket(50),
-        own_p99: own.bucket(99),
-        own_count: own.count(),
+        own: Own::of(&own),
+        own_busy: Own::of(busy),
     })
+}
+
+/// The operator's own histogram.
+pub(crate) async fn own(operator: &Operator) -> anyhow::Result<Histogram> {
+    Histogram::read(&operator.admin().await?.metrics().await?, HISTOGRAM)
 }
 
 /// The ready pod of an ordinal.
@@ -121,6 +134,14 @@ fn serving(pods: &Objects<PodState>, fleet: &str, ordinal: u16) -> Option<Servin
 /// The operator may hear of it before we do; then it takes no time that anybody could see.
 fn delay((news, route): (Instant, Instant)) -> Duration {
     route.saturating_duration_since(news)
+}
+
+// === impl Own ===
+
+impl Own {
+    fn of(histogram: &Histogram) -> Self {
+        Self { count: histogram.count(), median: histogram.bucket(50), p99: histogram.bucket(99) }
+    }
 }
 
 // === impl Questions ===

@@ -57,14 +57,14 @@ pub(crate) async fn grant(client: &Client) -> anyhow::Result<()> {
 
 impl Operator {
     /// Starts one that routes and acts, and waits until it does both.
-    pub(crate) async fn start(access: &Access, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(program: &Path, access: &Access, folder: &Path) -> anyhow::Result<Self> {
         let kubeconfig = folder.join("operator.kubeconfig");
         access.write_kubeconfig(&kubeconfig)?;
         let admin = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         // What it says while it is cut off on purpose is no news.
         let log = folder.join("operator.log");
         let began = Instant::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_ringhold"))
+        let child = Command::new(program)
             .args(["operator", "--role", "all", "--pod-namespace", NAMESPACE, "--pod-name", "bench"])
             .args(["--admin-address", &admin.to_string(), "--address", "127.0.0.1"])
             .env("KUBECONFIG", &kubeconfig)

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::admin::Histogram;
 use crate::args::Args;
 use crate::fleets::{Fleets, Kind};
+use crate::news;
 use crate::operator::Operator;
 use crate::process::{Process, Usage};
 use crate::requests::Window;
@@ -29,6 +31,8 @@ pub(crate) struct Rounds {
     pub(crate) loadbalancers: Vec<Round>,
     pub(crate) deployments: Vec<Round>,
     pub(crate) deployments_at_default_limits: Vec<Round>,
+    /// How long the news of a pod took to the routes in the last round with LoadBalancers.
+    pub(crate) news: Histogram,
 }
 
 /// One round.
@@ -84,6 +88,7 @@ impl Rounds {
             loadbalancers: Vec::new(),
             deployments: Vec::new(),
             deployments_at_default_limits: Vec::new(),
+            news: Histogram::default(),
         }
     }
 
@@ -96,8 +101,10 @@ impl Rounds {
 
     /// The last ones stay for what else is measured on them; [`Rounds::remove_loadbalancers`] takes them away.
     pub(crate) async fn loadbalancers(&mut self, world: &World, operator: &Operator) -> anyhow::Result<()> {
+        let before = news::own(operator).await?;
         let round = Round::measure(world, &world.loadbalancers, self.pods, Some(operator.process())).await?;
         self.loadbalancers.push(round);
+        self.news = news::own(operator).await?.since(&before);
         Ok(())
     }
 

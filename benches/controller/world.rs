@@ -1,6 +1,7 @@
 //! The cluster that everything happens in: a control plane, one node, one namespace, and who watches it.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -30,6 +31,7 @@ pub(crate) struct World {
     pub(crate) loadbalancers: Fleets<LoadBalancer>,
     pub(crate) deployments: Fleets<Deployment>,
     access: Access,
+    program: PathBuf,
     folder: TempDir,
 }
 
@@ -68,6 +70,7 @@ impl World {
             namespace,
             agent,
             access,
+            program: args.operator.clone(),
             folder: TempDir::new()?,
         })
     }
@@ -78,7 +81,7 @@ impl World {
     }
 
     pub(crate) async fn operator(&self, access: Access) -> anyhow::Result<Operator> {
-        Operator::start(&access, self.folder.path()).await
+        Operator::start(&self.program, &access, self.folder.path()).await
     }
 
     /// One of each comes and goes: only then the controllers, the garbage collector among them, work for certain.

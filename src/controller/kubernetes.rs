@@ -45,6 +45,9 @@ const CONCURRENCY: u16 = 32;
 /// Changed LoadBalancers that wait to be taken up.
 const BUFFER: usize = 256;
 
+/// At the end, for the Events that wait to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What the driver works with.
 pub struct KubernetesConfig<B> {
     /// Asks the API server.
@@ -118,8 +121,10 @@ pub async fn run<B: Backend>(config: KubernetesConfig<B>, shutdown: Shutdown, re
     let (exposures, exposed) =
         watch.map_or_else(|| (None, futures_util::stream::pending().boxed()), |(all, touched)| (Some(all), touched));
     let exposed_synced = join_all(exposures.iter().flat_map(Exposures::synced));
+    let (narrator, narration) = Narrator::new(config.client.clone(), config.identity);
+    let narration = tokio::spawn(narration);
     let context = Arc::new(Context {
-        narrator: Narrator::new(config.client.clone(), config.identity),
+        narrator,
         client: config.client,
         backend: config.backend,
         manifest: config.manifest,
@@ -167,6 +172,8 @@ pub async fn run<B: Backend>(config: KubernetesConfig<B>, shutdown: Shutdown, re
     for task in [watched, answered, announced, exposed_pump] {
         drop(task.await);
     }
+    // All looks have ended, and the narrator with them; what it has told last is written yet.
+    drop(tokio::time::timeout(LAST_WORDS, narration).await);
 }
 
 /// Looks at one LoadBalancer.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Comparison, Memory, Report, RoundRequests};
 use crate::hour::Hour;
-use crate::news::News;
+use crate::news::{News, Own};
 use crate::requests::Counts;
 use crate::rounds::Times;
 use crate::series::Summary;
@@ -106,7 +106,7 @@ impl fmt::Display for Hour {
 
 impl fmt::Display for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unready, ready_again, deleted, successor_ready, all, between_questions, .. } = self;
+        let Self { unready, ready_again, deleted, successor_ready, all, between_questions, own, own_busy } = self;
         writeln!(f, "From the news of a pod to the route that has it, in milliseconds: p50, p99 (most; events)")?;
         let rows = [
             ("unready", unready),
@@ -123,8 +123,11 @@ impl fmt::Display for News {
         let resolution = between_questions.median * 1e3;
         line(f, "", &format!("asked of the admin API every {resolution:.1} ms: no figure above is finer than that"))?;
         let bucket = |(above, to): (f64, f64)| format!("{:.1} – {:.1}", above * 1e3, to * 1e3);
-        let (median, p99) = (bucket(self.own_median), bucket(self.own_p99));
-        line(f, "by the operator's histogram", &format!("p50 {median}, p99 {p99} ({} looks)", self.own_count))
+        for (name, own) in [("by the operator's histogram", own), ("the same in the last round", own_busy)] {
+            let Own { count, median, p99 } = own;
+            line(f, name, &format!("p50 {}, p99 {} ({count} looks)", bucket(*median), bucket(*p99)))?;
+        }
+        Ok(())
     }
 }
 

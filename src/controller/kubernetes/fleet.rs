@@ -105,7 +105,7 @@ impl ClusterFleet {
         let ticked = tick(&*context.backend, &context.publisher, &desired, &standing, &mut self.memory, now).await;
         let Outcome { status, next_check, moved, shares, actions } = match ticked {
             Ok(outcome) => outcome,
-            Err(error) => return Err(self.failed(resource, part, &error, context).await),
+            Err(error) => return Err(self.failed(resource, part, &error, context)),
         };
         if let Some(since) = since {
             context.stats.routed_after(since.elapsed());
@@ -117,7 +117,7 @@ impl ClusterFleet {
         let drains = status.members.iter().any(|member| member.finishing.is_some());
         self.told = Some(status.clone());
         if part == Part::Acts {
-            context.narrator.tell(resource, &lines).await;
+            context.narrator.tell(resource, &lines);
             if !is_leaving {
                 self.show(resource, status, &desired, now, context).await?;
             }
@@ -190,7 +190,7 @@ impl ClusterFleet {
             tracing::error!(fleet = %self.id, "a LoadBalancer without a route can't be listed");
         }
         if part == Part::Acts && resource.metadata.deletion_timestamp.is_none() {
-            context.narrator.tell(resource, &lines).await;
+            context.narrator.tell(resource, &lines);
             self.write(resource, status::describe(&self.id, generation(resource), &listed, None), context).await?;
         }
         Ok(Action::requeue(WHILE_REFUSED))
@@ -211,7 +211,7 @@ impl ClusterFleet {
             None => Ok(()),
         };
         if let Err(ExposeError::NameTaken { message, .. }) = &exposed {
-            self.degrade(resource, &mut fleet, message, now, context).await;
+            self.degrade(resource, &mut fleet, message, now, context);
         }
         let listener = Some(&desired.route.listener);
         self.write(resource, status::describe(&self.id, generation(resource), &fleet, listener), context).await?;
@@ -222,7 +222,7 @@ impl ClusterFleet {
     }
 
     /// The fleet runs, but what stands before it does not.
-    async fn degrade<B: Backend>(
+    fn degrade<B: Backend>(
         &self,
         resource: &LoadBalancer,
         fleet: &mut FleetStatus,
@@ -240,7 +240,7 @@ impl ClusterFleet {
             message.clone_into(&mut degraded.message);
             degraded.last_transition_time = before.map_or(now, |before| before.last_transition_time.0);
             if before.is_none_or(|before| before.message != message) {
-                context.narrator.tell(resource, &[Line::warning("NameTaken", message.to_owned())]).await;
+                context.narrator.tell(resource, &[Line::warning("NameTaken", message.to_owned())]);
             }
         }
     }
@@ -265,7 +265,7 @@ impl ClusterFleet {
         }
     }
 
-    async fn failed<B: Backend>(
+    fn failed<B: Backend>(
         &mut self,
         resource: &LoadBalancer,
         part: Part,
@@ -275,7 +275,7 @@ impl ClusterFleet {
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let message = format!("{error}{cause}");
         if part == Part::Acts && self.failure.as_ref() != Some(&message) {
-            context.narrator.tell(resource, &[Line::warning("ReconcileFailed", message.clone())]).await;
+            context.narrator.tell(resource, &[Line::warning("ReconcileFailed", message.clone())]);
         }
         self.fail(message)
     }
