@@ -1,13 +1,14 @@
 //! One LoadBalancer of a cluster: what of its spec is accepted, and the look that all processes take at it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use super::accept::{Verdict, decide};
 use super::exposure::ExposeError;
+use super::routing::Routing;
 use super::{Context, Failure};
 use crate::api::{LoadBalancer, LoadBalancerStatus};
 use crate::backend::Backend;
@@ -31,6 +32,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 /// One LoadBalancer.
 pub(super) struct ClusterFleet {
     id: FleetId,
+    /// What news of replicas are routed by between the ticks here.
+    routing: Arc<Routing>,
     /// The spec that is followed, and the resource that it stood in.
     running: Option<(Desired, Arc<LoadBalancer>)>,
     /// Generation that was decided on, and how.
@@ -49,9 +52,10 @@ pub(super) struct ClusterFleet {
 // === impl ClusterFleet ===
 
 impl ClusterFleet {
-    pub(super) fn new(id: FleetId) -> Self {
+    pub(super) fn new(id: FleetId, routing: Arc<Routing>) -> Self {
         Self {
             id,
+            routing,
             running: None,
             decided: None,
             memory: Memory::default(),
@@ -63,8 +67,9 @@ impl ClusterFleet {
         }
     }
 
-    pub(super) fn end(&mut self) {
+    pub(super) async fn end(&mut self) {
         self.is_gone = true;
+        self.routing.end().await;
     }
 
     pub(super) fn is_refused(&self) -> bool {
@@ -75,7 +80,6 @@ impl ClusterFleet {
     pub(super) async fn look<B: Backend>(
         &mut self,
         resource: &Arc<LoadBalancer>,
-        since: Option<Instant>,
         context: &Context<B>,
     ) -> Result<Action, Failure> {
         if self.is_gone {
@@ -101,18 +105,16 @@ impl ClusterFleet {
             part,
             elsewhere,
         };
+        let moved_before = self.routing.settle(&desired, &standing, &self.memory).await;
         let now = Timestamp::now();
         let ticked = tick(&*context.backend, &context.publisher, &desired, &standing, &mut self.memory, now).await;
         let Outcome { status, next_check, moved, shares, actions } = match ticked {
             Ok(outcome) => outcome,
             Err(error) => return Err(self.failed(resource, part, &error, context)),
         };
-        if let Some(since) = since {
-            context.stats.routed_after(since.elapsed());
-        }
         context.stats.acted(&actions);
         if let Some(told) = &self.told {
-            lines.extend(story::tell(&self.id.name, told, &status, moved, &shares));
+            lines.extend(story::tell(&self.id.name, told, &status, moved_before + moved, &shares));
         }
         let drains = status.members.iter().any(|member| member.finishing.is_some());
         self.told = Some(status.clone());
