@@ -63,8 +63,10 @@ impl ClusterFleet {
         }
     }
 
-    pub(super) fn end(&mut self) {
+    /// Looks at nothing any more. Returns what was followed.
+    pub(super) fn end(&mut self) -> Option<Desired> {
         self.is_gone = true;
+        self.running.take().map(|(desired, _)| desired)
     }
 
     pub(super) fn is_refused(&self) -> bool {
