@@ -29,9 +29,6 @@ pub use status::{ListenerInForce, LoadBalancerStatus, RingSummary};
 pub use template::PodTemplate;
 pub(crate) use template::{MOST_CONTAINERS, MOST_PORTS};
 
-/// The mark of a replica that goes first when its fleet shrinks.
-pub const REMOVE_FIRST: &str = "ringhold.dev/remove-first";
-
 /// A fleet of replicas and the consistent-hash ring in front of it.
 #[derive(CustomResource, Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
@@ -52,21 +49,25 @@ pub const REMOVE_FIRST: &str = "ringhold.dev/remove-first";
     printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
     printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas"),
-    printcolumn(name = "Available", type_ = "integer", json_path = ".status.availableReplicas"),
     printcolumn(name = "Port", type_ = "integer", json_path = ".spec.listener.port"),
     printcolumn(
         name = "Accepted",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
     ),
+    printcolumn(
+        name = "State",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Progressing\")].reason"
+    ),
+    printcolumn(
+        name = "Health",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Degraded\")].reason"
+    ),
+    printcolumn(name = "Available", type_ = "integer", json_path = ".status.availableReplicas", priority = 1),
     printcolumn(name = "Algorithm", type_ = "string", json_path = ".spec.ring.algorithm", priority = 1),
     printcolumn(name = "Members", type_ = "integer", json_path = ".status.ring.members", priority = 1),
-    printcolumn(
-        name = "Degraded",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Degraded\")].reason",
-        priority = 1
-    ),
     printcolumn(
         name = "Message",
         type_ = "string",

@@ -29,6 +29,10 @@ pub trait Backend: Send + Sync + 'static {
     /// What this backend can't run, field by field; nothing has changed.
     fn accept(&self, desired: &Desired) -> Result<(), Vec<Unsupported>>;
 
+    /// Takes back what [`accept`](Self::accept) took over, for a LoadBalancer that is gone; until it is accepted again it
+    /// can't be observed. One of the same name that was accepted since is not meant.
+    fn forget(&self, _desired: &Desired) {}
+
     /// All replicas of a fleet, in any order.
     fn observe(&self, fleet: &FleetId) -> impl Future<Output = Result<Vec<Replica>, BackendError>> + Send;
 

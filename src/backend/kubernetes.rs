@@ -11,6 +11,7 @@ pub mod marks;
 mod pod;
 mod refusal;
 mod requests;
+mod trouble;
 mod version;
 mod watch;
 
@@ -100,11 +101,6 @@ impl KubernetesBackend {
         })
     }
 
-    /// Forgets a fleet whose LoadBalancer is gone; until it is accepted again it can't be observed.
-    pub fn forget(&self, fleet: &FleetId) {
-        self.shared.index().dismiss(fleet);
-    }
-
     /// Enters a pod as the API server has just answered it. `None`: it can't be read as a replica.
     fn enter(&self, pod: &Pod) -> Option<Sighting> {
         let sighting = Sighting::of(pod)?;
@@ -142,6 +138,10 @@ impl Backend for KubernetesBackend {
         }
         self.shared.index().accept(desired.id.clone(), desired.uid.clone());
         Ok(())
+    }
+
+    fn forget(&self, desired: &Desired) {
+        self.shared.index().dismiss(&desired.id, &desired.uid);
     }
 
     async fn observe(&self, fleet: &FleetId) -> Result<Vec<Replica>, BackendError> {

@@ -241,7 +241,9 @@ fn remove<B: Backend>(context: &Arc<Context<B>>, id: &FleetId, uid: Option<&Flee
     let (context, id) = (Arc::clone(context), id.clone());
     // A look that runs would put it back, so its end is waited for; the watch must not wait.
     tokio::spawn(async move {
-        fleet.lock().await.end().await;
+        if let Some(desired) = fleet.lock().await.end().await {
+            context.backend.forget(&desired);
+        }
         if context.resources.get(&reference(&id)).is_none() {
             context.publisher.withdraw(&id);
         }

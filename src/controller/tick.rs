@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::backend::{Backend, BackendError};
@@ -13,6 +14,9 @@ use crate::plan::{Plan, plan};
 use crate::ring::BuildError;
 use crate::routes::{Placement, Publisher, Route};
 
+/// So many actions of one fleet are taken at one time: none depends on another, and a slow answer to one of them should
+/// not hold up the rest.
+const SIDE_BY_SIDE: usize = 8;
 /// While a replica's share of keys grows, the table is published anew so often.
 const RAMP_STEP: Duration = Duration::from_secs(1);
 
@@ -172,15 +176,14 @@ async fn apply<B: Backend>(
     memory: &mut Memory,
     now: Timestamp,
 ) -> Result<(), TickError> {
+    let all: Vec<_> = actions.iter().map(|action| take(backend, desired, action)).collect();
+    let taken: Vec<Result<(), BackendError>> = stream::iter(all).buffered(SIDE_BY_SIDE).collect().await;
     let mut outcome = Ok(());
-    for action in actions {
+    for (action, taken) in actions.iter().zip(taken) {
         let (verb, name, taken) = match action {
-            Action::Create(new) => {
-                let taken = memory.remember(new, backend.create(desired, new).await, now);
-                ("create", &new.name, taken)
-            }
-            Action::Drain { name, uid, since } => ("drain", name, backend.drain(&desired.id, name, uid, *since).await),
-            Action::Delete { name, uid } => ("delete", name, backend.delete(&desired.id, name, uid).await),
+            Action::Create(new) => ("create", &new.name, memory.remember(new, taken, now)),
+            Action::Drain { name, .. } => ("drain", name, taken),
+            Action::Delete { name, .. } => ("delete", name, taken),
         };
         if let Err(source) = taken {
             let name = name.to_string();
@@ -188,6 +191,14 @@ async fn apply<B: Backend>(
         }
     }
     outcome
+}
+
+async fn take<B: Backend>(backend: &B, desired: &Desired, action: &Action) -> Result<(), BackendError> {
+    match action {
+        Action::Create(new) => backend.create(desired, new).await,
+        Action::Drain { name, uid, since } => backend.drain(&desired.id, name, uid, *since).await,
+        Action::Delete { name, uid } => backend.delete(&desired.id, name, uid).await,
+    }
 }
 
 // === impl Elsewhere ===

@@ -37,6 +37,8 @@ pub struct Replica {
     pub address: Option<SocketAddr>,
     /// What it does right now.
     pub state: ReplicaState,
+    /// What keeps it from getting ready, for people, where the backend knows.
+    pub trouble: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Since when it is marked draining; the mark stands on the replica and is never taken back.
@@ -156,6 +158,7 @@ impl Replica {
             failures,
             address: Some(address),
             state: ReplicaState::Starting,
+            trouble: None,
             created_at,
             draining_since: None,
             remove_first: false,

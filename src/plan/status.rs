@@ -63,6 +63,7 @@ fn check_when_it_counts(fleet: &Fleet<'_>, replica: &Replica, steps: &mut Steps)
 fn describe_replica(fleet: &Fleet<'_>, replica: &Replica, steps: &mut Steps) -> ReplicaStatus {
     let reason = match &replica.state {
         ReplicaState::Dead { reason, .. } => Some(reason.clone()),
+        ReplicaState::Starting | ReplicaState::Unready { .. } if replica.trouble.is_some() => replica.trouble.clone(),
         ReplicaState::Starting if elapsed(replica.created_at, fleet.now) >= SLOW_START => {
             Some(format!("GET {} has not been answered with 200 to 399 yet", fleet.desired.health.path))
         }
@@ -127,6 +128,10 @@ fn is_degraded(fleet: &Fleet<'_>, members: &[Ordinal]) -> Statement {
         };
         if let Some(replica) = place.live().find(|replica| recovers(replica)) {
             let message = format!("{name}-{ordinal} failed {} times in a row and was started again", replica.failures);
+            return (ConditionType::Degraded, true, "ReplicaFailing", message);
+        }
+        if let Some((replica, trouble)) = place.live().find_map(|replica| Some((replica, replica.trouble.as_ref()?))) {
+            let message = format!("{name}-{ordinal} ({}) can't get ready: {trouble}", replica.name);
             return (ConditionType::Degraded, true, "ReplicaFailing", message);
         }
         if place.live().any(|replica| matches!(replica.state, ReplicaState::Unready { .. })) && !place.serves() {

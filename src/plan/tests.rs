@@ -90,6 +90,7 @@ fn ready(ordinal: u16) -> Replica {
         created_at: T0,
         draining_since: None,
         remove_first: false,
+        trouble: None,
         traffic: Traffic { routed: true, in_flight: 0 },
     };
     replica.uid = uid(&replica);
@@ -424,4 +425,14 @@ fn a_replica_that_keeps_failing_degrades_the_fleet_with_its_cause() {
         degraded.message,
         "web-1 failed 2 times in a row, last with exit status 1; the next try comes 1 s after that"
     );
+}
+
+#[test]
+fn a_replica_whose_trouble_is_known_degrades_the_fleet_at_once() {
+    let stuck = with(starting(1), |replica| replica.trouble = Some("no node takes it".to_owned()));
+    let status = plan(&desired(2), &observed([ready(0), stuck]), T0).status;
+    let degraded = status.condition(ConditionType::Degraded).unwrap();
+    assert_eq!((degraded.status, degraded.reason), (ConditionStatus::True, "ReplicaFailing"));
+    assert_eq!(degraded.message, "web-1 (web-1-new-0) can't get ready: no node takes it");
+    assert_eq!(status.members[1].reason.as_deref(), Some("no node takes it"));
 }

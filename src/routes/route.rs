@@ -171,6 +171,7 @@ mod tests {
             created_at: Timestamp::UNIX_EPOCH,
             draining_since: None,
             remove_first: false,
+            trouble: None,
             traffic: Traffic::default(),
         };
         let admitted = |incarnation| {

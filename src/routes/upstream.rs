@@ -139,8 +139,11 @@ impl Upstream {
         Traffic { routed, in_flight: self.in_flight() }
     }
 
+    /// Back in the table, it has turned ready anew: what the proxies held against it is past.
     pub(super) fn open(&self) {
-        self.open.store(true, Ordering::SeqCst);
+        if !self.open.swap(true, Ordering::SeqCst) {
+            self.restore();
+        }
     }
 
     pub(super) fn close(&self) {

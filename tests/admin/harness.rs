@@ -179,6 +179,7 @@ fn replica(id: &FleetId, ordinal: u16, state: &ReplicaState) -> Replica {
         created_at: Timestamp::UNIX_EPOCH,
         draining_since: None,
         remove_first: false,
+        trouble: None,
         traffic: Traffic::default(),
     }
 }

@@ -337,7 +337,7 @@ async fn a_fleet_that_was_forgotten_is_not_observed_until_it_is_accepted_again()
     let Some(harness) = Kubernetes::new().await else { return };
     let desired = harness.fleet(&web());
     let ready = harness.ready(&desired, &replica(&desired, 0, 0)).await;
-    harness.backend().forget(&desired.id);
+    harness.backend().forget(&desired);
     let unknown = BackendError::Unavailable { message: "the LoadBalancer has not been accepted yet".to_owned() };
     assert_eq!(harness.backend().observe(&desired.id).await, Err(unknown));
     harness.backend().accept(&desired).unwrap();

@@ -47,6 +47,11 @@ impl Cluster {
         println!("e2e: {:4}s {what}", self.started.elapsed().as_secs());
     }
 
+    /// Where the cluster lies; it goes with it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the API server writes what service accounts asked it for.
     pub(crate) fn audit_log(&self) -> PathBuf {
         self.folder.join("log/audit.log")

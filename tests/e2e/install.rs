@@ -1,6 +1,11 @@
 //! Ringhold comes, is upgraded, and goes: by the chart, and by the one manifest.
 
-use crate::cluster::{Cluster, SYSTEM};
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, SYSTEM, root};
 use crate::fleet::{Fleet, name, uids};
 use crate::nodes;
 
@@ -22,16 +27,39 @@ pub(crate) async fn the_chart_is_valid_in_every_variant(cluster: &Cluster) {
     }
 }
 
+/// A release from before this one: it is upgraded later on.
 pub(crate) async fn the_chart_installs(cluster: &Cluster) {
-    cluster.say("installs the chart");
-    cluster.helm(&format!("install ringhold charts/ringhold --namespace {SYSTEM} --wait --timeout 120s")).await;
+    let chart = previous_chart(cluster);
+    cluster.say("installs the chart, an earlier version of it");
+    cluster.helm(&format!("install ringhold {} --namespace {SYSTEM} --wait --timeout 120s", chart.display())).await;
     let pods = cluster.list(&format!("pods --namespace {SYSTEM}")).await;
     let mut nodes: Vec<_> = pods.iter().map(|pod| pod["spec"]["nodeName"].as_str().unwrap()).collect();
     nodes.sort_unstable();
     assert_eq!(nodes, ["node-1", "node-2"], "one pod on each node");
 }
 
+/// The chart as an earlier version: of another number, with another image, and with a definition that knows less.
+fn previous_chart(cluster: &Cluster) -> PathBuf {
+    let chart = cluster.folder().join("previous-chart");
+    let copied = Command::new("cp").arg("-r").arg(root("charts/ringhold")).arg(&chart).status().unwrap();
+    assert!(copied.success(), "the chart can't be copied");
+    let version = env!("CARGO_PKG_VERSION");
+    let edits = [
+        ("Chart.yaml", format!("\nversion: {version}\n"), "\nversion: 0.0.9\n"),
+        ("Chart.yaml", format!("\nappVersion: {version}\n"), "\nappVersion: dev\n"),
+        ("files/crd.yaml", "    categories:\n    - all\n".to_owned(), ""),
+    ];
+    for (file, now, then) in edits {
+        let file = chart.join(file);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&now), "{} has no {now}", file.display());
+        std::fs::write(&file, text.replace(&now, then)).unwrap();
+    }
+    chart
+}
+
 pub(crate) async fn an_upgrade_replaces_every_proxy_and_no_replica(fleet: &Fleet<'_>) {
+    assert_eq!(categories(fleet).await, Value::Null, "the earlier definition has no category");
     let proxies = fleet.cluster.list(&format!("pods --namespace {SYSTEM}")).await;
     let replicas = fleet.pods().await;
     let upgrade = fleet.under_load("upgrades the release", upgrade(fleet, "--set log.level=debug"));
@@ -39,7 +67,17 @@ pub(crate) async fn an_upgrade_replaces_every_proxy_and_no_replica(fleet: &Fleet
     let now = fleet.cluster.list(&format!("pods --namespace {SYSTEM}")).await;
     assert!(uids(&proxies).is_disjoint(&uids(&now)), "a proxy of the old revision is left");
     assert_eq!(uids(&replicas), uids(&fleet.pods().await), "the upgrade has touched replicas");
+    for proxy in now {
+        assert_eq!(proxy["spec"]["containers"][0]["image"], concat!("ringhold:", env!("CARGO_PKG_VERSION")));
+    }
+    assert_eq!(categories(fleet).await, json!(["all"]), "the definition is not the new one");
     fleet.is_as_at_first().await;
+}
+
+/// Of the resource definition.
+async fn categories(fleet: &Fleet<'_>) -> Value {
+    let mut definition = fleet.cluster.get("customresourcedefinition loadbalancers.ringhold.dev").await;
+    definition["spec"]["names"]["categories"].take()
 }
 
 /// There and back.
@@ -65,7 +103,7 @@ pub(crate) async fn proxies_and_controllers_part_and_meet(fleet: &Fleet<'_>) {
 }
 
 async fn upgrade(fleet: &Fleet<'_>, values: &str) {
-    let args = format!("upgrade ringhold charts/ringhold --namespace {SYSTEM} --reuse-values {values}");
+    let args = format!("upgrade ringhold charts/ringhold --namespace {SYSTEM} --reset-then-reuse-values {values}");
     fleet.cluster.helm(&format!("{args} --wait --timeout 180s")).await;
     nodes::proxies_are_ready(fleet).await;
     let all_old_gone = fleet.cluster.eventually("the old pods are gone", async || {

@@ -12,6 +12,7 @@ mod install;
 mod lives;
 mod load;
 mod nodes;
+mod story;
 
 use cluster::Cluster;
 use fleet::Fleet;
@@ -32,6 +33,8 @@ async fn a_users_journey() {
     lives::a_changed_template_rolls_out_and_no_key_changes_its_ordinal(&fleet).await;
     lives::a_deleted_pod_is_replaced(&fleet).await;
     lives::a_crashed_container_comes_back(&fleet).await;
+    story::kubectl_tells_of_a_template_that_cannot_start(&fleet).await;
+    story::kubectl_explains_the_resource(&fleet).await;
     nodes::a_tainted_node_loses_its_pods(&fleet).await;
     nodes::nodes_are_drained(&fleet).await;
     nodes::the_leader_is_deleted(&fleet).await;

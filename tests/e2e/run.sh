@@ -11,6 +11,7 @@ fi
 unset KUBEBUILDER_ASSETS
 tests/cluster/prepare.sh
 tests/cluster/prepare.sh helm
+deploy/chart.sh --check
 # Quick to build is what counts here; `make image` gives the optimised ones.
 CARGO_PROFILE_DEV_DEBUG=none CARGO_INCREMENTAL=0 PROFILE="${PROFILE:-dev}" deploy/image.sh archive
 programs="${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/1.36.3}"

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringhold::model::ReplicaState;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{Client, Fixture, Replica, eventually, get, mk_replica, read_head, refusing};
@@ -40,6 +41,22 @@ async fn an_ejected_replica_that_is_back_gets_its_keys_again() {
     eventually("it is tried again", || !fixture.is_ejected(0)).await;
     assert_eq!(get(fixture.port, "/", &[&key]).await.body, "a");
     home.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_ejected_replica_that_turns_ready_anew_gets_its_keys_at_once() {
+    let (address, _guard) = refusing();
+    let (b, c) = (Replica::named("b").await, Replica::named("c").await);
+    let fixture = Fixture::start(&[address, b.address, c.address]).await;
+    get(fixture.port, "/", &[&fixture.to(0)]).await;
+    assert!(fixture.is_ejected(0), "for 30 seconds");
+    let mut replicas: Vec<_> =
+        (0..).zip([address, b.address, c.address]).map(|(ordinal, address)| mk_replica(ordinal, 0, address)).collect();
+    replicas[0].state = ReplicaState::Unready { since: jiff::Timestamp::UNIX_EPOCH };
+    fixture.publish(&replicas);
+    replicas[0].state = ReplicaState::Ready { since: jiff::Timestamp::UNIX_EPOCH };
+    fixture.publish(&replicas);
+    assert!(!fixture.is_ejected(0));
 }
 
 #[tokio::test]

@@ -74,10 +74,12 @@ impl Index {
         self.owners.insert(fleet, owner);
     }
 
-    /// Nobody is told of this fleet any more.
-    pub(super) fn dismiss(&mut self, fleet: &FleetId) {
-        self.owners.remove(fleet);
-        self.touched.remove(fleet);
+    /// Nobody is told of this fleet any more, unless another LoadBalancer bears its name by now.
+    pub(super) fn dismiss(&mut self, fleet: &FleetId, owner: &FleetUid) {
+        if self.owners.get(fleet) == Some(owner) {
+            self.owners.remove(fleet);
+            self.touched.remove(fleet);
+        }
     }
 
     /// The watch begins anew with a list.

@@ -100,16 +100,17 @@ fn finished_at(end: &ContainerStateTerminated) -> Option<Timestamp> {
 
 /// A word of the kubelet's, a signal or a status.
 fn how_it_ended(status: &PodStatus, end: Option<&ContainerStateTerminated>) -> String {
-    let with = |word: &str, message: Option<&String>| match message.map(|text| text.trim()) {
-        Some(message) if !message.is_empty() => format!("{word}: {message}"),
-        _ => word.to_owned(),
-    };
     if let Some(word) = status.reason.as_deref().filter(|word| !word.is_empty()) {
         return with(word, status.message.as_ref());
     }
     let Some(end) = end else {
         return with(status.phase.as_deref().unwrap_or("Ended"), status.message.as_ref());
     };
+    how_a_container_ended(end)
+}
+
+/// A word of the runtime's, a signal or a status.
+pub(super) fn how_a_container_ended(end: &ContainerStateTerminated) -> String {
     match (end.reason.as_deref().unwrap_or_default(), end.signal.unwrap_or(0), end.exit_code) {
         ("OOMKilled", ..) => "OOMKilled".to_owned(),
         (_, signal, _) if signal > 0 => format!("killed by signal {signal}"),
@@ -118,5 +119,12 @@ fn how_it_ended(status: &PodStatus, end: Option<&ContainerStateTerminated>) -> S
         (_, _, 0) => "Completed".to_owned(),
         ("" | "Error", _, code) => format!("exit status {code}"),
         (word, ..) => with(word, end.message.as_ref()),
+    }
+}
+
+fn with(word: &str, message: Option<&String>) -> String {
+    match message.map(|text| text.trim()) {
+        Some(message) if !message.is_empty() => format!("{word}: {message}"),
+        _ => word.to_owned(),
     }
 }

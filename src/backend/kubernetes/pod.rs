@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerRe
 
 use super::life::{Life, life};
 use super::marks;
+use super::trouble::trouble;
 use super::version::Version;
 use crate::model::{
     FleetId, FleetUid, Incarnation, Ordinal, Replica, ReplicaName, ReplicaState, ReplicaUid, TemplateHash, Traffic,
@@ -37,6 +38,8 @@ pub(super) struct Sighting {
     pub(super) remove_first: bool,
     pub(super) drain_mark: Option<DrainMark>,
     pub(super) life: Life,
+    /// What keeps it from getting ready.
+    pub(super) trouble: Option<String>,
 }
 
 /// What the drain mark says.
@@ -81,6 +84,7 @@ impl Sighting {
             return None;
         }
         let Time(created_at) = *pod.metadata.creation_timestamp.as_ref()?;
+        let life = life(pod, created_at);
         let number = |name| annotations.get(name).and_then(|text| text.parse().ok());
         let is_set = |value: Option<&String>| value.is_some_and(|value| value != "false");
         Some(Self {
@@ -96,7 +100,8 @@ impl Sighting {
             created_at,
             remove_first: is_set(annotations.get(marks::REMOVE_FIRST)) || is_set(labels.get(marks::REMOVE_FIRST)),
             drain_mark: annotations.get(marks::DRAINING_SINCE).map(|text| DrainMark::read(text, pod)),
-            life: life(pod, created_at),
+            trouble: trouble(pod).filter(|_| matches!(life, Life::NotReady { .. })),
+            life,
             fleet,
         })
     }
@@ -112,6 +117,7 @@ impl Sighting {
             failures: self.failures,
             address: self.address,
             state: self.state(past),
+            trouble: self.trouble.clone(),
             created_at: self.created_at,
             draining_since: self.drain_mark.and_then(|mark| match mark {
                 DrainMark::Since(since) => Some(since),

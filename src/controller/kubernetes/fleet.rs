@@ -67,9 +67,11 @@ impl ClusterFleet {
         }
     }
 
-    pub(super) async fn end(&mut self) {
+    /// Looks at nothing any more, and routes nothing. Returns what was followed.
+    pub(super) async fn end(&mut self) -> Option<Desired> {
         self.is_gone = true;
         self.routing.end().await;
+        self.running.take().map(|(desired, _)| desired)
     }
 
     pub(super) fn is_refused(&self) -> bool {

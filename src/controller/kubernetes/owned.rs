@@ -10,6 +10,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -30,7 +31,13 @@ pub(super) struct Owned<K: Resource<DynamicType = ()> + 'static> {
 
 impl<K> Owned<K>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize
+        + Send
+        + Sync,
 {
     /// Follows them; the stream names the fleets whose objects have changed, and has to be polled.
     pub(super) fn watch(client: &Client, namespace: Option<&str>) -> (Self, BoxStream<'static, FleetId>) {
@@ -81,12 +88,7 @@ where
                 let message = taken(&K::kind(&()), &*known);
                 return Err(ExposeError::NameTaken { message });
             }
-            Some(known)
-                if known.annotations().get(APPLIED)
-                    == wanted["metadata"]["annotations"][APPLIED].as_str().map(str::to_owned).as_ref() =>
-            {
-                return Ok(());
-            }
+            Some(known) if serde_json::to_value(&*known).is_ok_and(|known| holds(&known, &wanted)) => return Ok(()),
             _ => {}
         }
         api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
@@ -126,6 +128,20 @@ fn mark(desired: &Desired, name: &str, mut object: Value, api_version: &str, kin
     object
 }
 
+/// Whether what is wanted is there already, whatever else is, too: defaults, and what others have added. Fields that are no
+/// longer wanted show in [`APPLIED`].
+fn holds(known: &Value, wanted: &Value) -> bool {
+    match (wanted, known) {
+        (Value::Null, _) => true,
+        (Value::Object(fields), _) => fields.iter().all(|(name, wanted)| holds(&known[name], wanted)),
+        (Value::Array(items), Value::Array(known)) => {
+            items.iter().all(|wanted| known.iter().any(|known| holds(known, wanted)))
+        }
+        (Value::Array(items), _) => items.is_empty(),
+        (wanted, known) => wanted == known,
+    }
+}
+
 fn is_ours<K: Resource>(object: &K, desired: &Desired) -> bool {
     object.meta().owner_references.iter().flatten().any(|owner| *owner.uid == *desired.uid.0)
 }
@@ -138,4 +154,37 @@ fn taken<K: Resource>(kind: &str, object: &K) -> String {
         "the {kind} {name} exists already and belongs to {owner}; it is left alone: remove it, or choose another name for the \
          LoadBalancer"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_is_found_among_what_others_added() {
+        let port = json!({"name": "http", "port": 80, "targetPort": 5000, "protocol": "TCP"});
+        let wanted = json!({
+            "metadata": {"labels": {}, "annotations": {APPLIED: "1"}},
+            "spec": {"type": "NodePort", "ports": [port]},
+        });
+        let mut known = wanted.clone();
+        known["metadata"]["uid"] = json!("u");
+        known["metadata"]["labels"] = Value::Null;
+        known["spec"]["clusterIP"] = json!("10.0.0.1");
+        known["spec"]["ports"][0]["nodePort"] = json!(30000);
+        known["spec"]["ports"].as_array_mut().unwrap().insert(0, json!({"port": 443}));
+        assert!(holds(&known, &wanted));
+        type Change = fn(&mut Value);
+        let changes: [Change; 4] = [
+            |known| known["spec"]["type"] = json!("ClusterIP"),
+            |known| known["spec"]["ports"][1]["targetPort"] = json!(1),
+            |known| known["spec"]["ports"] = json!([]),
+            |known| known["metadata"]["annotations"][APPLIED] = json!("2"),
+        ];
+        for change in changes {
+            let mut known = known.clone();
+            change(&mut known);
+            assert!(!holds(&known, &wanted), "{known}");
+        }
+    }
 }

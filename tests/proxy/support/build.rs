@@ -69,6 +69,7 @@ pub(crate) fn mk_replica(ordinal: u16, incarnation: u32, address: SocketAddr) ->
         created_at: Timestamp::UNIX_EPOCH,
         draining_since: None,
         remove_first: false,
+        trouble: None,
         traffic: ringhold::model::Traffic::default(),
     }
 }

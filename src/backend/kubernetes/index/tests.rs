@@ -33,6 +33,7 @@ fn mk(ordinal: u16, version: u32, life: Life) -> Sighting {
         address: None,
         created_at: NOW,
         remove_first: false,
+        trouble: None,
         drain_mark: None,
         life,
         fleet,
@@ -216,7 +217,9 @@ fn nobody_is_told_of_a_fleet_that_was_not_accepted() {
     index.accept(theirs.clone(), owner());
     assert_eq!(index.replicas(&theirs).map(|replicas| replicas.len()), Some(1));
     index.remove(&uid("0"), &Version::new("6"));
-    index.dismiss(&theirs);
+    index.dismiss(&theirs, &FleetUid("another".into()));
+    assert_eq!(index.replicas(&theirs), Some(Vec::new()), "that was another of its name");
+    index.dismiss(&theirs, &owner());
     assert_eq!((index.replicas(&theirs), index.take_touched()), (None, None));
 }
 

@@ -90,6 +90,7 @@ fn a_pod_of_ours_is_read_whole() {
         created_at: at(0),
         draining_since: None,
         remove_first: false,
+        trouble: None,
         traffic: Traffic::default(),
     };
     assert_eq!(sighting.replica(&Past::default()), replica);
