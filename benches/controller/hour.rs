@@ -29,6 +29,8 @@ pub(crate) struct Hour {
     /// Measured: everything that was asked while nothing changed.
     pub(crate) settled: Counts,
     pub(crate) settled_seconds: f64,
+    /// What the operator computed meanwhile.
+    pub(crate) settled_cpu_seconds: f64,
     /// Measured: everything that was asked after all connections were cut.
     pub(crate) cut: Counts,
     /// Of what is settled and no watch, times what the hour is longer: the Lease, writes, and everything else.
@@ -42,14 +44,15 @@ pub(crate) struct Hour {
     pub(crate) sum: f64,
 }
 
-/// Nothing changes for a while.
-pub(crate) async fn settled(world: &World, args: &Args) -> anyhow::Result<Window> {
+/// Nothing changes for a while. Returns when that was, and what the operator computed meanwhile.
+pub(crate) async fn settled(world: &World, operator: &Operator, args: &Args) -> anyhow::Result<(Window, Duration)> {
     world.until_ready(args.pods()).await?;
     world.loadbalancers.until_all_told().await?;
     world.breathe().await;
-    let from = Timestamp::now();
+    let (from, before) = (Timestamp::now(), operator.process().usage()?.cpu);
     tokio::time::sleep(Duration::from_secs(args.settled_seconds.into())).await;
-    Ok(Window { from, until: Timestamp::now() })
+    let cpu = operator.process().usage()?.cpu.saturating_sub(before);
+    Ok((Window { from, until: Timestamp::now() }, cpu))
 }
 
 /// Cuts the operator's connections, all at once, and gives it time to come back.
@@ -66,7 +69,7 @@ pub(crate) async fn cut(world: &World, gate: &Gate, operator: &Operator) -> anyh
 }
 
 /// Puts the hour together.
-pub(crate) fn sum(audit: &Audit, user: &str, settled: Window, cut: Window) -> Hour {
+pub(crate) fn sum(audit: &Audit, user: &str, (settled, cpu): (Window, Duration), cut: Window) -> Hour {
     let is_lease = |event: &&AuditEvent| event.resource == "leases";
     let is_watch = |event: &&AuditEvent| event.verb == "watch";
     let quiet = audit.of(user, settled);
@@ -84,6 +87,7 @@ pub(crate) fn sum(audit: &Audit, user: &str, settled: Window, cut: Window) -> Ho
     Hour {
         settled: counts(quiet),
         settled_seconds: settled.seconds(),
+        settled_cpu_seconds: cpu.as_secs_f64(),
         cut: counts(after_cut),
         lease,
         writes,

@@ -64,8 +64,8 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
     progress("the way of news from the API server to the routes");
     let news = news::measure(&world, &operator, args, &rounds.news).await?;
     progress(&format!("{} s without any change", args.settled_seconds));
-    let settled = hour::settled(&world, args).await?;
-    let peak = operator.process().usage()?;
+    let settled = hour::settled(&world, &operator, args).await?;
+    let after = operator.process().usage()?;
     operator.stop().await?;
 
     progress("an operator that starts with everything there, and is cut off from the API server");
@@ -94,7 +94,7 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
         replicas: args.replicas,
         times: Comparison::new(&rounds),
         requests: RoundRequests::new(&audit, access.user(), &rounds),
-        memory: Memory::new(before, &rounds, peak),
+        memory: Memory::new(before, &rounds, after),
         restart_seconds: start.as_secs_f64(),
         hour: hour::sum(&audit, access.user(), settled, cut),
         news,

@@ -65,6 +65,8 @@ pub(crate) struct Memory {
     pub(crate) before: u64,
     pub(crate) settled_first: u64,
     pub(crate) settled_last: u64,
+    /// After everything else, and the settled time.
+    pub(crate) later: u64,
     pub(crate) peak: u64,
 }
 
@@ -124,6 +126,7 @@ impl Memory {
             before: before.resident_kibibytes,
             settled_first: settled(rounds.loadbalancers.first()),
             settled_last: settled(rounds.loadbalancers.last()),
+            later: last.resident_kibibytes,
             peak: last.peak_kibibytes,
         }
     }

@@ -78,21 +78,24 @@ impl fmt::Display for RoundRequests {
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { before, settled_first, settled_last, peak } = self;
+        let Self { before, settled_first, settled_last, later, peak } = self;
         let mebibytes = |kibibytes: &u64| format!("{:.1} MiB", approximate(*kibibytes) / 1024.0);
         writeln!(f, "The operator's memory (VmRSS, VmHWM)")?;
         line(f, "before", &mebibytes(before))?;
         line(f, "all settled, first round", &mebibytes(settled_first))?;
         line(f, "all settled, last round", &mebibytes(settled_last))?;
+        line(f, "after the settled time", &mebibytes(later))?;
         line(f, "peak", &mebibytes(peak))
     }
 }
 
 impl fmt::Display for Hour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { settled, settled_seconds, cut, lease, writes, reads, watches, relists, sum } = self;
+        let Self { settled, settled_seconds, settled_cpu_seconds, cut, .. } = self;
+        let Self { lease, writes, reads, watches, relists, sum, .. } = self;
         writeln!(f, "Requests of a settled hour")?;
         line(f, &format!("measured in {settled_seconds:.0} s"), &list(settled))?;
+        line(f, "computed meanwhile", &format!("{settled_cpu_seconds:.2} s"))?;
         line(f, "measured after a cut", &list(cut))?;
         let times = 3600.0 / settled_seconds;
         line(f, "the Lease", &format!("{lease:.0} (measured, times {times:.0})"))?;
