@@ -50,3 +50,66 @@ impl Routing {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::fake::FakeBackend;
+    use crate::controller::manifest;
+    use crate::controller::tick::{Elsewhere, Exposure};
+    use crate::controller::validate::validate;
+    use crate::model::{Condition, ConditionStatus, ConditionType};
+    use crate::routes::bridge;
+    use std::path::Path;
+    use std::time::Duration;
+
+    const MANIFEST: &str = "
+apiVersion: ringhold.dev/v1alpha1
+kind: LoadBalancer
+metadata: {name: web}
+spec:
+  replicas: 2
+  ring: {slots: 256}
+  template: {spec: {containers: [{name: server, command: [server]}]}}
+";
+
+    fn mk_standing() -> Standing {
+        let accepted = Condition {
+            kind: ConditionType::Accepted,
+            status: ConditionStatus::True,
+            observed_generation: 1,
+            last_transition_time: Timestamp::UNIX_EPOCH,
+            reason: "Accepted",
+            message: String::new(),
+        };
+        Standing { accepted, exposure: Exposure::Routed, part: Part::Acts, elsewhere: Elsewhere::Nobody }
+    }
+
+    #[tokio::test]
+    async fn news_is_routed_by_what_the_last_look_settled_on_and_nothing_is_done_about_it() {
+        let desired = validate(&manifest::parse(Path::new("web.yaml"), MANIFEST).unwrap().remove(0)).unwrap();
+        let (backend, publisher) = (FakeBackend::new(1, Timestamp::now()), bridge().publisher);
+        let (routing, mut memory) = (Routing::default(), Memory::default());
+        let served = || {
+            let table = publisher.table();
+            let route = table.fleet(&desired.id).and_then(|entry| entry.route.clone());
+            route.map_or(0, |route| route.seats().iter().filter(|seat| seat.upstream.is_some()).count())
+        };
+        assert!(!routing.follow(&backend, &publisher).await.unwrap(), "nothing is settled yet");
+
+        routing.settle(&desired, &mk_standing(), &memory).await;
+        tick(&backend, &publisher, &desired, &mk_standing(), &mut memory, Timestamp::now()).await.unwrap();
+        backend.advance(Duration::from_secs(2));
+        assert_eq!(served(), 0);
+        assert!(routing.follow(&backend, &publisher).await.unwrap());
+        assert_eq!(served(), 2);
+
+        backend.kill(&backend.observe(&desired.id).await.unwrap()[0].uid);
+        let done = backend.log();
+        routing.follow(&backend, &publisher).await.unwrap();
+        assert_eq!((served(), backend.log()), (1, done));
+
+        routing.end().await;
+        assert!(!routing.follow(&backend, &publisher).await.unwrap(), "it is over");
+    }
+}
