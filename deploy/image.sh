@@ -14,18 +14,14 @@ fi
 
 fail() { echo "image: $*" >&2; exit 1; }
 
-# A folder of their own, and `--target` even for this machine: so the flag neither reaches build scripts nor throws away
-# what `cargo build` has built.
+# Only the programs themselves are linked anew, statically; all that they are made of is what `cargo build` makes, too.
 build() {
-  local host folder
-  host=$(rustc --version --verbose | sed -n 's/^host: //p')
-  folder=$profile
+  local name folder=$profile
   [ "$profile" != dev ] || folder=debug
-  RUSTFLAGS="-C target-feature=+crt-static" $cargo build --locked --workspace --bins \
-    --profile "$profile" --target "$host" --target-dir target/static
   mkdir -p "$images/context"
   for name in ringhold ringhold-server; do
-    strip -o "$images/context/$name" "target/static/$host/$folder/$name"
+    $cargo rustc --locked --package "$name" --bin "$name" --profile "$profile" -- -C target-feature=+crt-static
+    strip -o "$images/context/$name" "${CARGO_TARGET_DIR:-target}/$folder/$name"
     ! readelf --program-headers "$images/context/$name" | grep -q INTERP || fail "$name is not static"
   done
 }

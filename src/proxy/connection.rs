@@ -76,10 +76,12 @@ async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
     let mut connection = pin!(connection);
     let watch = &client.watch;
     watch.adopt().await;
+    let mut is_ending = false;
     poll_fn(|cx| {
         if watch.is_expired() {
             match watch.phase() {
-                Phase::Idle => connection.as_mut().graceful_shutdown(),
+                // After the poll, so that a request which has arrived already is answered.
+                Phase::Idle => {}
                 // Their request's future sees it and answers.
                 Phase::Upload | Phase::Await => {}
                 Phase::Stream => {
@@ -93,16 +95,18 @@ async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
         if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        // Idle for too long and yet not done: its client does not take the rest of the last response.
         if watch.is_expired() && watch.phase() == Phase::Idle {
-            watch.mark_broken();
-            return Poll::Ready(());
-        }
-        // After the poll, so that a request which has arrived already is answered. A connection that has not had its
-        // first is given the time to send it: it was accepted on a promise.
-        if client.worker.is_draining() && watch.phase() == Phase::Idle && watch.has_served() {
             connection.as_mut().graceful_shutdown();
-            return connection.as_mut().poll(cx).map(drop);
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // Its client does not take the rest of the last response. Where only the drain cut its time short, it has as
+            // long for that as ever.
+            if !client.worker.is_draining() || std::mem::replace(&mut is_ending, true) {
+                watch.mark_broken();
+                return Poll::Ready(());
+            }
+            watch.enter(Phase::Idle, client.idle.get());
         }
         Poll::Pending
     })

@@ -24,8 +24,9 @@ use crate::routes::{Reader, Route, Upstream};
 
 /// How often the sweeper looks at the clock while there is anything to look after.
 const SWEEP: Duration = Duration::from_millis(100);
-/// How long a connection that has not sent its first request yet is waited for when we stop.
-const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+/// How long a connection between requests is waited for when we stop: its client may be sending the next one just now,
+/// which is answered with `Connection: close`, and nobody could repeat it if it were not.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
 
 /// Bytes of a response that wait for a client to take them.
 const BUFFER: usize = 128 * 1024;
@@ -230,8 +231,8 @@ impl Worker {
     async fn drain(&self, deadline: Duration) -> usize {
         self.draining.set(true);
         for Entry { watch, .. } in self.connections.borrow().values() {
-            if watch.phase() == Phase::Idle && !watch.has_served() {
-                watch.enter(Phase::Idle, FIRST_REQUEST_GRACE);
+            if watch.phase() == Phase::Idle {
+                watch.enter(Phase::Idle, IDLE_GRACE);
             }
             watch.wake();
         }

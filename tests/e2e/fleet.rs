@@ -66,6 +66,9 @@ impl<'a> Fleet<'a> {
             posts.len(),
             ordinals.len()
         ));
+        if let Some(failure) = failures.iter().chain(posts).next() {
+            self.cluster.say(format!("  {failure}"));
+        }
         report
     }
 

@@ -86,3 +86,16 @@ pub(crate) async fn a_crashed_container_comes_back(fleet: &Fleet<'_>) {
     crash.await.lost_nothing();
     fleet.is_as_at_first().await;
 }
+
+/// Only by the proxies' own addresses is it reached then.
+pub(crate) async fn a_service_that_is_no_longer_wanted_goes(fleet: &Fleet<'_>) {
+    fleet.cluster.say("takes the Service out of the spec");
+    fleet.patch("merge", r#"{"spec": {"service": {"type": null, "port": null}}}"#).await;
+    let gone = fleet.cluster.eventually("the Service and its slices are gone", async || {
+        let mut left = fleet.cluster.list("services,endpointslices").await;
+        left.retain(|object| name(object) != "kubernetes");
+        if left.is_empty() { Ok(()) } else { Err(format!("{:?}", left.iter().map(name).collect::<Vec<_>>())) }
+    });
+    gone.await;
+    fleet.settled(3).await;
+}

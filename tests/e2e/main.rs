@@ -41,10 +41,12 @@ async fn a_users_journey() {
     install::an_upgrade_replaces_every_proxy_and_no_replica(&fleet).await;
     install::proxies_and_controllers_part_and_meet(&fleet).await;
 
+    lives::a_service_that_is_no_longer_wanted_goes(&fleet).await;
     fleet.delete().await;
+    // Before the roles go, which they do before the pods.
+    audit::rights_are_exact(&cluster, &granted);
     install::uninstalling_leaves_only_the_definition(&cluster).await;
     install::one_manifest_is_enough(&cluster).await;
     install::one_namespace_is_enough(&cluster).await;
-    audit::rights_are_exact(&cluster, &granted);
     cluster.say("done");
 }

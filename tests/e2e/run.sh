@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make e2e`: builds the images, brings up a real Kubernetes on this machine and runs the journey in it. Needs root.
-# Folders: target/static (binaries), target/images, target/e2e (logs of a run that failed).
+# Folders: target/images, target/e2e (logs of a run that failed).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ "$(id -u)" != 0 ]; then
@@ -13,7 +13,7 @@ tests/cluster/prepare.sh
 tests/cluster/prepare.sh helm
 deploy/chart.sh --check
 # Quick to build is what counts here; `make image` gives the optimised ones.
-CARGO_PROFILE_DEV_DEBUG=none CARGO_INCREMENTAL=0 PROFILE="${PROFILE:-dev}" deploy/image.sh archive
+PROFILE="${PROFILE:-dev}" deploy/image.sh archive
 programs="${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/1.36.3}"
 export PATH="$programs:$PATH" RINGHOLD_E2E=1
 exec ${CARGO:-cargo} test --locked --test e2e -- --nocapture

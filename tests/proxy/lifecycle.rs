@@ -54,6 +54,21 @@ async fn running_requests_finish_and_idle_connections_close() {
 }
 
 #[tokio::test]
+async fn a_connection_in_use_gets_one_more_answer_which_says_that_it_is_the_last() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::start(&[a.address]).await;
+    let mut client = Client::connect(fixture.port).await;
+    assert_eq!(client.get("/", &[]).await.field("connection"), None);
+    let port = fixture.port;
+    let shutdown = tokio::spawn(fixture.handle.shutdown(LONG));
+    eventually("nobody listens any more", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err()).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
+    let response = client.response("POST").await.unwrap();
+    assert_eq!((response.body.as_str(), response.field("connection")), ("a", Some("close")));
+    assert_eq!(shutdown.await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn what_runs_past_the_deadline_is_cut_and_counted() {
     let (replica, arrived, _gate) = gated().await;
     let fixture = Fixture::start(&[replica.address]).await;
