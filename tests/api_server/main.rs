@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod operator;
+mod rights;
+mod rules;
 mod support;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, PostParams};
 use ringhold::api::LoadBalancer;
 use ringhold_test_cluster::eventually;
 use serde_json::json;
@@ -155,7 +155,7 @@ async fn one_that_stops_hands_over_at_once() {
 #[tokio::test]
 async fn a_settled_fleet_is_not_written_to() {
     let Some(world) = world().await else { return };
-    let _operator = world.operator("a").await;
+    let operator = world.operator("a").await;
     world.apply(&world.manifest(2)).await;
     world.until_ready(2).await;
     eventually("it is settled", async || (condition(&world.status().await, "Progressing") == "False").then_some(()))
@@ -164,11 +164,9 @@ async fn a_settled_fleet_is_not_written_to() {
     let before = version().await;
     // A look that has a reason, and finds nothing to do: a mark for the next time that the fleet shrinks.
     let pod = world.pods.list(&world.ours()).await.unwrap().items.remove(0).name_any();
-    let looks = async || world.looks("a").await;
-    let seen = looks().await;
-    let note = json!({"metadata": {"annotations": {"ringhold.dev/remove-first": "true"}}});
-    world.pods.patch(&pod, &PatchParams::default(), &Patch::Merge(note)).await.unwrap();
-    eventually("the change has been looked at", async || (looks().await > seen).then_some(())).await;
+    let seen = operator.looks().await;
+    world.annotate(&pod, "ringhold.dev/remove-first", "true").await;
+    eventually("the change has been looked at", async || (operator.looks().await > seen).then_some(())).await;
     assert_eq!(version().await, before);
 }
 
