@@ -2,7 +2,9 @@
 //! that real requests flow. `make test-cluster` prepares the API server's programs.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod leaders;
 mod operator;
 mod rights;
 mod rules;
+mod stale;
 mod support;

@@ -1,8 +1,6 @@
 //! The operator as a process, against a real API server, with replicas that answer real requests. It has the rights that
 //! deploy/operator.yaml grants, and no others.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};
@@ -113,43 +111,6 @@ async fn a_foreign_pod_with_our_labels_is_left_alone() {
     world.until_ready(2).await;
     let still = world.pods.get("web-7-cafe-0").await.unwrap();
     assert_eq!((still.uid(), &still.metadata.deletion_timestamp), (foreign.uid(), &None));
-}
-
-#[tokio::test]
-async fn an_operator_that_is_killed_in_a_rollout_is_followed_by_one_that_ends_it() {
-    let Some(world) = world().await else { return };
-    let first = world.operator("a").await;
-    world.apply(&world.manifest(3)).await;
-    world.until_ready(3).await;
-    world.change_template("VERSION", "2").await;
-    eventually("the rollout has begun", async || {
-        let pods = world.pods.list(&world.ours()).await.unwrap();
-        (pods.items.len() > 3).then_some(())
-    })
-    .await;
-    first.kill().await;
-    let second = world.operator("b").await;
-    eventually("the rollout is over", async || {
-        let status = world.status().await;
-        (status.updated_replicas == 3 && condition(&status, "Progressing") == "False").then_some(())
-    })
-    .await;
-    second.ask("ann").await;
-}
-
-#[tokio::test]
-async fn one_that_stops_hands_over_at_once() {
-    let Some(world) = world().await else { return };
-    let first = world.operator("a").await;
-    eventually("the first leads", async || (world.leader().await.as_deref() == Some("a")).then_some(())).await;
-    let second = world.operator("b").await;
-    first.stop().await;
-    // Far less than the 15 s after which a Lease runs out.
-    let taken = eventually("the second leads", async || (world.leader().await.as_deref() == Some("b")).then_some(()));
-    tokio::time::timeout(Duration::from_secs(10), taken).await.expect("a Lease that was given back is taken at once");
-    world.apply(&world.manifest(1)).await;
-    world.until_ready(1).await;
-    second.ask("ann").await;
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use grants::grant;
 pub(crate) use grants::{Right, granted};
+use grants::{bind, grant};
 pub(crate) use operator::Operator;
 
 /// Everything that a test has.
@@ -97,6 +97,16 @@ impl World {
             listener: operator::free_port(),
             agent,
         }
+    }
+
+    /// Gives the operator further rights where the LoadBalancers are.
+    pub(crate) async fn grant_besides(&self, role: &str, rights: &[Right]) {
+        bind(&self.client, &self.access, &self.namespace, role, rights).await;
+    }
+
+    /// Gives the operator further rights where it is itself.
+    pub(crate) async fn grant_at_home(&self, role: &str, rights: &[Right]) {
+        bind(&self.client, &self.access, &self.home, role, rights).await;
     }
 
     /// Another kind of object, where the LoadBalancers are.

@@ -68,14 +68,14 @@ pub(crate) async fn grant(client: &Client, user: &Access, namespaces: [&str; 2],
     let [fleets, home] = namespaces;
     for (role, _, scope) in ROLES {
         let namespace = if scope == Scope::Fleets { fleets } else { home };
-        let rights: Vec<&Right> = rights.iter().filter(|right| right.role == role).collect();
+        let rights: Vec<Right> = rights.iter().filter(|right| right.role == role).cloned().collect();
         bind(client, user, namespace, role, &rights).await;
     }
 }
 
 /// Gives a user these rights besides, as a role of its own.
-pub(crate) async fn bind(client: &Client, user: &Access, namespace: &str, role: &str, rights: &[&Right]) {
-    let rules: Vec<Value> = rights.iter().map(|right| right.rule()).collect();
+pub(crate) async fn bind(client: &Client, user: &Access, namespace: &str, role: &str, rights: &[Right]) {
+    let rules: Vec<Value> = rights.iter().map(Right::rule).collect();
     let rules: Role = serde_json::from_value(json!({"metadata": {"name": role}, "rules": rules})).unwrap();
     let binding: RoleBinding = serde_json::from_value(json!({
         "metadata": {"name": role},
