@@ -77,7 +77,7 @@ async fn two_that_act_at_one_time_end_in_one_fleet() {
     let first = world.operator_with("a", &flags).await;
     let second = world.operator_with("b", &[&flags[..], &["--lease-name", "second"]].concat()).await;
     for operator in [&first, &second] {
-        world.pretend(operator, &operator.proxy.ip().to_string()).await;
+        world.pretend(operator).await;
     }
     eventually("both lead", async || {
         let holders = (world.leader().await?, world.holder("second").await?);
@@ -85,7 +85,7 @@ async fn two_that_act_at_one_time_end_in_one_fleet() {
     })
     .await;
 
-    world.apply(&world.manifest(3)).await;
+    world.apply(&world.unexposed(3)).await;
     whole(&world, 3).await;
     for operator in [&first, &second] {
         eventually("each routes to all", async || (reached(operator).await.len() == 3).then_some(())).await;

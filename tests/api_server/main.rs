@@ -2,9 +2,16 @@
 //! that real requests flow. `make test-cluster` prepares the API server's programs.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod exposure;
+mod foreign;
 mod leaders;
-mod operator;
+mod lives;
+mod outages;
+mod pods;
 mod rights;
 mod rules;
+mod samples;
+mod scale;
+mod settled;
 mod stale;
 mod support;

@@ -3,6 +3,7 @@
 mod grants;
 mod operator;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -10,7 +11,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, CustomResourceExt, Resource, ResourceExt};
-use ringhold::api::{LoadBalancer, LoadBalancerStatus};
+use ringhold::api::{LoadBalancer, LoadBalancerStatus, ServiceSpec};
 use ringhold_test_cluster::{
     Access, Agent, AgentConfig, ControlPlane, ControlPlaneConfig, binaries_or_skip, eventually,
 };
@@ -20,7 +21,7 @@ use tokio::sync::OnceCell;
 
 pub(crate) use grants::{Right, granted};
 use grants::{bind, grant};
-pub(crate) use operator::Operator;
+pub(crate) use operator::{Operator, post};
 
 /// Everything that a test has.
 pub(crate) struct World {
@@ -141,7 +142,14 @@ impl World {
         .unwrap()
     }
 
-    /// The same, of pods that are not restarted in their place when they end.
+    /// The same without a Service: its slices could not lead to the loopback addresses that operators have here.
+    pub(crate) fn unexposed(&self, replicas: i32) -> LoadBalancer {
+        let mut resource = self.manifest(replicas);
+        resource.spec.service = ServiceSpec::default();
+        resource
+    }
+
+    /// The same as [`World::manifest`], of pods that are not restarted in their place when they end.
     pub(crate) fn mortal(&self, replicas: i32) -> LoadBalancer {
         let mut resource = self.manifest(replicas);
         resource.spec.template.0["spec"]["restartPolicy"] = json!("Never");
@@ -201,24 +209,30 @@ impl World {
     }
 
     /// Lets an operator be a pod that routes, as those with `--proxy-selector app=ringhold` see it.
-    pub(crate) async fn pretend(&self, operator: &Operator, address: &str) {
+    pub(crate) async fn pretend(&self, operator: &Operator) {
+        self.pretend_pod(&operator.name, operator.admin, true).await;
+    }
+
+    /// Lets there be a pod that routes, with this address of its admin server.
+    pub(crate) async fn pretend_pod(&self, name: &str, admin: SocketAddr, is_ready: bool) {
         let pods = Api::<Pod>::namespaced(self.client.clone(), &self.home);
-        let port = json!({"name": "admin", "containerPort": operator.admin.port()});
+        let port = json!({"name": "admin", "containerPort": admin.port()});
         let pod = json!({
-            "metadata": {"name": operator.name, "labels": {"app": "ringhold"}},
+            "metadata": {"name": name, "labels": {"app": "ringhold"}},
             "spec": {"containers": [{"name": "ringhold", "image": "ringhold", "ports": [port]}]},
         });
         pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
-        self.pretend_ready(operator, address, true).await;
+        self.pretend_ready(name, admin, is_ready).await;
     }
 
     /// Lets that pod be ready, or not.
-    pub(crate) async fn pretend_ready(&self, operator: &Operator, address: &str, is_ready: bool) {
+    pub(crate) async fn pretend_ready(&self, name: &str, admin: SocketAddr, is_ready: bool) {
         let pods = Api::<Pod>::namespaced(self.client.clone(), &self.home);
+        let address = admin.ip();
         let ready = json!({"type": "Ready", "status": if is_ready { "True" } else { "False" }});
         let status = json!({"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [ready]});
         let status = Patch::Strategic(json!({"status": status}));
-        pods.patch_status(&operator.name, &PatchParams::default(), &status).await.unwrap();
+        pods.patch_status(name, &PatchParams::default(), &status).await.unwrap();
     }
 
     /// Selects the pods of the fleet.

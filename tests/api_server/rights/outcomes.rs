@@ -88,8 +88,8 @@ pub(super) async fn a_lease_given_back_goes_unseen(without: Without) {
 
 /// A Service leads only to the proxies that there were at the start.
 pub(super) async fn a_new_proxy_goes_unseen(without: Without) {
-    let operator = without.settled(1).await;
-    without.world.pretend(&operator, "10.1.2.3").await;
+    let _operator = without.settled(1).await;
+    without.world.pretend_pod("late", "10.1.2.3:5001".parse().unwrap(), true).await;
     without.until_refused().await;
     let slice = without.world.all::<EndpointSlice>().get(SLICE).await.unwrap();
     assert_eq!(slice.endpoints.unwrap_or_default(), []);

@@ -190,10 +190,19 @@ async fn ask(proxy: SocketAddr, key: &str) -> Result<Answer, String> {
 }
 
 /// The body of a 200.
-pub(crate) async fn get(address: SocketAddr, path: &str, headers: &str) -> Result<String, String> {
+async fn get(address: SocketAddr, path: &str, headers: &str) -> Result<String, String> {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n")).await
+}
+
+/// The body of a 200.
+pub(crate) async fn post(address: SocketAddr, path: &str) -> Result<String, String> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    exchange(address, &head).await
+}
+
+async fn exchange(address: SocketAddr, request: &str) -> Result<String, String> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut response = String::new();
         stream.read_to_string(&mut response).await?;

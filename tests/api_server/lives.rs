@@ -1,9 +1,7 @@
 //! The operator as a process, against a real API server, with replicas that answer real requests. It has the rights that
 //! deploy/operator.yaml grants, and no others.
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::DeleteParams;
 use ringhold::api::LoadBalancer;
 use ringhold_test_cluster::eventually;
 use serde_json::json;
@@ -56,21 +54,6 @@ async fn a_rollout_moves_no_key_and_loses_no_request() {
 }
 
 #[tokio::test]
-async fn a_deleted_pod_is_replaced_at_its_ordinal() {
-    let Some(world) = world().await else { return };
-    let operator = world.operator("a").await;
-    world.apply(&world.manifest(2)).await;
-    world.until_ready(2).await;
-    let victim = operator.ask("ann").await;
-    world.pods.delete(&victim.name, &DeleteParams::default()).await.unwrap();
-    eventually("the key is home with a successor", async || {
-        let now = operator.ask("ann").await;
-        (now.ordinal == victim.ordinal && now.name != victim.name).then_some(())
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_rejected_template_leaves_the_old_fleet_serving() {
     let Some(world) = world().await else { return };
     let operator = world.operator("a").await;
@@ -87,48 +70,6 @@ async fn a_rejected_template_leaves_the_old_fleet_serving() {
     .await;
     assert_eq!(operator.ask("ann").await, before);
     assert_eq!(world.status().await.ready_replicas, 2);
-}
-
-#[tokio::test]
-async fn a_foreign_pod_with_our_labels_is_left_alone() {
-    let Some(world) = world().await else { return };
-    let _operator = world.operator("a").await;
-    let foreign: Pod = serde_json::from_value(json!({
-        "metadata": {"name": "web-7-cafe-0", "labels": {
-            "app.kubernetes.io/managed-by": "ringhold",
-            "ringhold.dev/loadbalancer": "web",
-            "ringhold.dev/ordinal": "7",
-            "ringhold.dev/template": "cafe",
-            "ringhold.dev/incarnation": "0",
-        }},
-        "spec": {"containers": [{"name": "other", "image": "other"}]},
-    }))
-    .unwrap();
-    let foreign = world.pods.create(&PostParams::default(), &foreign).await.unwrap();
-    world.apply(&world.manifest(1)).await;
-    world.until_ready(1).await;
-    world.scale(2).await;
-    world.until_ready(2).await;
-    let still = world.pods.get("web-7-cafe-0").await.unwrap();
-    assert_eq!((still.uid(), &still.metadata.deletion_timestamp), (foreign.uid(), &None));
-}
-
-#[tokio::test]
-async fn a_settled_fleet_is_not_written_to() {
-    let Some(world) = world().await else { return };
-    let operator = world.operator("a").await;
-    world.apply(&world.manifest(2)).await;
-    world.until_ready(2).await;
-    eventually("it is settled", async || (condition(&world.status().await, "Progressing") == "False").then_some(()))
-        .await;
-    let version = async || world.loadbalancers.get("web").await.unwrap().resource_version();
-    let before = version().await;
-    // A look that has a reason, and finds nothing to do: a mark for the next time that the fleet shrinks.
-    let pod = world.pods.list(&world.ours()).await.unwrap().items.remove(0).name_any();
-    let seen = operator.looks().await;
-    world.annotate(&pod, "ringhold.dev/remove-first", "true").await;
-    eventually("the change has been looked at", async || (operator.looks().await > seen).then_some(())).await;
-    assert_eq!(version().await, before);
 }
 
 #[tokio::test]
