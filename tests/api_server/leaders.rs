@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use kube::api::DeleteParams;
 use ringhold_test_cluster::eventually;
 
-use crate::support::{Operator, World, condition, granted, world};
+use crate::support::{Operator, World, condition, granted, shared, world};
 
 #[tokio::test]
 async fn an_operator_that_is_killed_in_a_rollout_is_followed_by_one_that_ends_it() {
@@ -66,6 +66,39 @@ async fn one_that_is_killed_is_followed_while_requests_flow() {
     traffic.flows(50).await;
     traffic.all_answered().await;
     assert_eq!(reached(&second).await, BTreeSet::from([0, 1, 2]));
+}
+
+#[tokio::test]
+async fn one_that_is_cut_off_is_followed_and_routes_on_until_it_is_back() {
+    let (Some(cluster), Some(world)) = (shared().await, world().await) else { return };
+    let gate = cluster.gate().await.unwrap();
+    let flags = ["--lease-seconds", "3"];
+    let first = world.start("a", &world.access.through(&gate), &flags);
+    eventually("the first leads", async || (world.leader().await.as_deref() == Some("a")).then_some(())).await;
+    let second = world.operator_with("b", &flags).await;
+    world.apply(&world.manifest(2)).await;
+    world.until_settled(2).await;
+    eventually("the first routes to both", async || (reached(&first).await.len() == 2).then_some(())).await;
+    let traffic = first.traffic();
+    traffic.flows(20).await;
+
+    // Its words reach nobody, and it hears none, not even that a connection is lost.
+    gate.pause();
+    eventually("the second leads", async || (world.leader().await.as_deref() == Some("b")).then_some(())).await;
+    world.scale(3).await;
+    world.until_settled(3).await;
+    traffic.flows(20).await;
+    gate.open();
+    eventually("the first has heard", async || (reached(&first).await.len() == 3).then_some(())).await;
+    eventually("one acts", async || {
+        let leads = [&first, &second].map(|operator| operator.metric("ringhold_controller_leader"));
+        let [first, second] = leads;
+        ((first.await, second.await) == (0, 1)).then_some(())
+    })
+    .await;
+    traffic.all_answered().await;
+    world.scale(1).await;
+    world.until_settled(1).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 //! that real requests flow. `make test-cluster` prepares the API server's programs.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod at_rest;
+mod conditions;
 mod exposure;
 mod foreign;
 mod leaders;
@@ -12,6 +14,5 @@ mod rights;
 mod rules;
 mod samples;
 mod scale;
-mod settled;
 mod stale;
 mod support;

@@ -1,11 +1,12 @@
 //! What becomes of a fleet while the API server is away, has forgotten, or has lost a node. Each test has a control plane
 //! of its own to do that to.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::api::DeleteParams;
-use ringhold_test_cluster::{Agent, AgentConfig, AuditEvent, ControlPlane, Run, eventually};
+use ringhold_test_cluster::{Agent, AgentConfig, AuditEvent, ControlPlane, eventually};
 
 use crate::support::{World, condition, granted, own};
 
@@ -90,12 +91,9 @@ async fn the_replicas_of_a_lost_node_are_skipped_and_replaced_elsewhere() {
 
     world.agent.pause();
     world.agent.kill_all();
-    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_ringhold")).parent().unwrap().to_owned();
-    let spare = AgentConfig {
-        namespace: Some(world.namespace.clone()),
-        node: format!("spare-of-{}", world.namespace),
-        run: Run::Processes(programs),
-    };
+    let programs = Path::new(env!("CARGO_BIN_EXE_ringhold")).parent().unwrap();
+    let node = format!("spare-of-{}", world.namespace);
+    let spare = AgentConfig { node, ..AgentConfig::processes(&world.namespace, programs) };
     let _spare = Agent::start(cluster.node_agent().client().unwrap(), spare).await.unwrap();
     eventually("successors answer", async || {
         let answers = [operator.try_ask("ann").await.ok()?, operator.try_ask("bob").await.ok()?];

@@ -224,7 +224,7 @@ async fn goes_unseen<K: Kept>(without: &Without, operator: &Operator, name: &str
     let is_unseen = operator.looks().await == looks;
     if !is_unseen {
         // What a look leaves to do, the next one does.
-        without.world.patch(&json!({"metadata": {"annotations": {"looks": looks.to_string()}}})).await;
+        without.world.look_again(operator).await;
     }
     is_gone && is_unseen
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ringhold_test_cluster::{Access, eventually};
 use rustix::process::{Pid, Signal};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -80,6 +81,13 @@ impl World {
         let proxy = SocketAddr::new(host.parse().unwrap(), self.listener);
         Operator { name: name.to_owned(), child, log, admin, proxy }
     }
+
+    /// Gives an operator a reason to look, though nothing is to be done, and waits until it has.
+    pub(crate) async fn look_again(&self, operator: &Operator) {
+        let seen = operator.looks().await;
+        self.patch(&json!({"metadata": {"annotations": {"look": seen.to_string()}}})).await;
+        eventually("it has looked again", async || (operator.looks().await > seen).then_some(())).await;
+    }
 }
 
 // === impl Operator ===
@@ -132,9 +140,14 @@ impl Operator {
 
     /// How often it has looked at a LoadBalancer.
     pub(crate) async fn looks(&self) -> u64 {
+        self.metric("ringhold_controller_reconciles_total").await
+    }
+
+    /// A metric's value, with all labels together.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let metrics = get(self.admin, "/metrics", "").await.unwrap();
-        let counts = metrics.lines().filter(|line| line.starts_with("ringhold_controller_reconciles_total"));
-        counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+        let samples = metrics.lines().filter(|line| line.starts_with(name));
+        samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
     }
 
     /// As the kubelet does.

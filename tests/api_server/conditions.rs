@@ -1,52 +1,14 @@
-//! What a fleet's status says, and that whoever is settled is left in peace.
+//! What a fleet's conditions say, and since when.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use ringhold::api::LoadBalancerStatus;
-use ringhold_test_cluster::{AuditEvent, eventually};
+use ringhold_test_cluster::eventually;
 use serde_json::json;
 
-use crate::support::{Operator, World, condition, shared, world};
-
-/// Longer than any watch, any Lease and any pause.
-const PEACE: Duration = Duration::from_secs(60);
-
-#[tokio::test]
-async fn a_look_that_finds_nothing_to_do_writes_nothing() {
-    let Some(world) = world().await else { return };
-    let operator = world.operator("a").await;
-    world.apply(&world.manifest(2)).await;
-    world.until_settled(2).await;
-    let version = async || world.loadbalancers.get("web").await.unwrap().resource_version();
-    let before = version().await;
-    // A look that has a reason, and finds nothing to do: a mark for the next time that the fleet shrinks.
-    let pod = world.living().await.remove(0).name_any();
-    let seen = operator.looks().await;
-    world.annotate(&pod, "ringhold.dev/remove-first", "true").await;
-    eventually("the change has been looked at", async || (operator.looks().await > seen).then_some(())).await;
-    assert_eq!(version().await, before);
-}
-
-#[tokio::test]
-async fn a_settled_fleet_is_not_written_to_for_a_minute() {
-    let (Some(cluster), Some(world)) = (shared().await, world().await) else { return };
-    let _operator = world.operator("a").await;
-    world.apply(&world.manifest(2)).await;
-    world.until_settled(2).await;
-    let writes = async || {
-        let asked = cluster.audit_of(&world.access).await.unwrap();
-        let writes = asked.into_iter().filter(AuditEvent::is_write);
-        writes.partition::<Vec<_>, _>(|event| event.resource == "leases")
-    };
-    let (renewed, before) = writes().await;
-    tokio::time::sleep(PEACE).await;
-    let (renewed_since, after) = writes().await;
-    assert_eq!(after[before.len()..], []);
-    assert!(renewed_since.len() > renewed.len(), "it was alive all the time, and renewed its Lease");
-}
+use crate::support::{condition, world};
 
 #[tokio::test]
 async fn conditions_have_a_reason_and_follow_the_generation() {
@@ -72,7 +34,7 @@ async fn a_condition_keeps_its_time_over_changes_that_are_not_its_own_and_over_l
     let Some(world) = world().await else { return };
     let first = world.operator("a").await;
     let mut resource = world.manifest(1);
-    resource.spec.rollout.max_unavailable = k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(1);
+    resource.spec.rollout.max_unavailable = IntOrString::Int(1);
     world.apply(&resource).await;
     world.until_settled(1).await;
     let before = times(&world.status().await);
@@ -92,16 +54,9 @@ async fn a_condition_keeps_its_time_over_changes_that_are_not_its_own_and_over_l
     first.stop().await;
     let second = world.operator("b").await;
     eventually("the second leads", async || (world.leader().await.as_deref() == Some("b")).then_some(())).await;
-    look_again(&world, &second).await;
+    world.look_again(&second).await;
     let status = world.loadbalancers.get("web").await.unwrap().status;
     assert_eq!(status, settled.status);
-}
-
-/// Gives the operator a reason to look, and waits until it has.
-async fn look_again(world: &World, operator: &Operator) {
-    let seen = operator.looks().await;
-    world.patch(&json!({"metadata": {"annotations": {"look": "again"}}})).await;
-    eventually("it has looked again", async || (operator.looks().await > seen).then_some(())).await;
 }
 
 fn are_of(status: &LoadBalancerStatus, generation: i64) {
