@@ -22,7 +22,7 @@ use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// So often it is looked again whether what is in the way has gone: of a refused spec, or of an object whose name is taken.
-const WHILE_REFUSED: Duration = Duration::from_secs(30);
+const WHILE_REFUSED: Duration = Duration::from_secs(10);
 /// While replicas drain elsewhere: nobody tells us when they are done there.
 const WHILE_DRAINING: Duration = Duration::from_millis(100);
 /// A plan that wants to be looked at again at once gets at least this pause.
