@@ -4,10 +4,10 @@ RELEASE := target/release
 SAMPLE  ?= deploy/samples/web.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test test-cluster verify fmt docs image chart e2e kind-up kind-down clean .need-rust
+.PHONY: help up build test test-cluster bench-controller verify fmt docs image chart e2e kind-up kind-down clean .need-rust
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: build ## Build, start three replicas and serve them on http://localhost:5000 (SAMPLE=FILE for another manifest)
 	@PATH="$(CURDIR)/$(RELEASE):$$PATH" $(RELEASE)/ringhold local --file $(SAMPLE)
@@ -24,10 +24,14 @@ test: .need-rust ## Run all tests; those that need an API server say loudly wher
 test-cluster: ## Prepare Kubernetes' own programs for the tests that need a cluster, once
 	@tests/cluster/prepare.sh
 
+bench-controller: .need-rust ## Measure the operator at scale beside Kubernetes' own controllers, in some quiet minutes (BENCH="--help" says more)
+	@tests/cluster/prepare.sh
+	@$(CARGO) bench --locked --bench controller -- $(BENCH)
+
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) clippy --locked --test e2e -- -D warnings
+	@$(CARGO) clippy --locked --test e2e --bench controller -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked --test docs --test tidy
 

@@ -10,6 +10,7 @@ mod fleet;
 mod owned;
 mod proxies;
 mod registry;
+mod routing;
 mod stats;
 
 use std::sync::Arc;
@@ -45,6 +46,9 @@ pub use stats::Stats;
 const CONCURRENCY: u16 = 32;
 /// Changed LoadBalancers that wait to be taken up.
 const BUFFER: usize = 256;
+
+/// At the end, for the Events that wait to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What the driver works with.
 pub struct KubernetesConfig<B> {
@@ -119,8 +123,10 @@ pub async fn run<B: Backend>(config: KubernetesConfig<B>, shutdown: Shutdown, re
     let (exposures, exposed) =
         watch.map_or_else(|| (None, futures_util::stream::pending().boxed()), |(all, touched)| (Some(all), touched));
     let exposed_synced = join_all(exposures.iter().flat_map(Exposures::synced));
+    let (narrator, narration) = Narrator::new(config.client.clone(), config.identity);
+    let narration = tokio::spawn(narration);
     let context = Arc::new(Context {
-        narrator: Narrator::new(config.client.clone(), config.identity),
+        narrator,
         client: config.client,
         backend: config.backend,
         manifest: config.manifest,
@@ -143,15 +149,14 @@ pub async fn run<B: Backend>(config: KubernetesConfig<B>, shutdown: Shutdown, re
     // What owned objects there are is known once their streams have been polled; what they say then is heard below.
     let (exposed, exposed_pump) = pump(exposed);
     let exposed_pump = tokio::spawn(shutdown.clone().run_until_cancelled_owned(exposed_pump));
+    let routing = Arc::clone(&context);
+    let (touched, touched_pump) = pump(config.touched.then(move |id| route(Arc::clone(&routing), id)));
+    let touched_pump = tokio::spawn(shutdown.clone().run_until_cancelled_owned(touched_pump));
     if shutdown.run_until_cancelled(async { tokio::join!(config.synced, exposed_synced) }).await.is_some() {
-        let touched = Arc::clone(&context);
         let woken = Arc::clone(&context);
         Controller::for_shared_stream(news, resources)
             .with_config(Config::default().concurrency(CONCURRENCY))
-            .reconcile_on(config.touched.map(move |id| {
-                touched.registry.touch(&id);
-                reference(&id)
-            }))
+            .reconcile_on(touched.map(|id| reference(&id)))
             .reconcile_on(exposed.map(|id| reference(&id)))
             .reconcile_on(stream(asked_again).map(|id| reference(&id)))
             .reconcile_all_on(futures_util::stream::unfold(woken, async |context| {
@@ -165,9 +170,11 @@ pub async fn run<B: Backend>(config: KubernetesConfig<B>, shutdown: Shutdown, re
             .for_each(|_| std::future::ready(()))
             .await;
     }
-    for task in [watched, answered, announced, exposed_pump] {
+    for task in [watched, answered, announced, exposed_pump, touched_pump] {
         drop(task.await);
     }
+    // All looks have ended, and the narrator with them; what it has told last is written yet.
+    drop(tokio::time::timeout(LAST_WORDS, narration).await);
 }
 
 /// Looks at one LoadBalancer.
@@ -175,14 +182,27 @@ async fn look<B: Backend>(resource: Arc<LoadBalancer>, context: Arc<Context<B>>)
     let id = identity(&resource);
     let fleet = context.registry.fleet(&resource);
     let mut fleet = fleet.lock().await;
-    let (began, since) = (Instant::now(), context.registry.begin(&id));
-    let outcome = fleet.look(&resource, since, &context).await;
+    let began = Instant::now();
+    let outcome = fleet.look(&resource, &context).await;
     context.registry.end(&id, fleet.is_refused());
     context.stats.looked(outcome.is_ok(), began.elapsed());
     if let Err(Failure { message, pause }) = &outcome {
         tracing::warn!(fleet = %id, %message, ?pause, "a look failed and will be taken again");
     }
     outcome
+}
+
+/// A replica of this fleet has changed: routes it at once. Everything else is for the look that follows.
+async fn route<B: Backend>(context: Arc<Context<B>>, id: FleetId) -> FleetId {
+    let since = Instant::now();
+    if let Some(routing) = context.registry.routing(&id) {
+        match routing.follow(&*context.backend, &context.publisher).await {
+            Ok(true) => context.stats.routed_after(since.elapsed()),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(fleet = %id, %error, "news can't be routed; the look says why"),
+        }
+    }
+    id
 }
 
 /// Follows the LoadBalancers; those that are gone are taken off the table.
@@ -222,7 +242,7 @@ fn remove<B: Backend>(context: &Arc<Context<B>>, id: &FleetId, uid: Option<&Flee
     let (context, id) = (Arc::clone(context), id.clone());
     // A look that runs would put it back, so its end is waited for; the watch must not wait.
     tokio::spawn(async move {
-        if let Some(desired) = fleet.lock().await.end() {
+        if let Some(desired) = fleet.lock().await.end().await {
             context.backend.forget(&desired);
         }
         if context.resources.get(&reference(&id)).is_none() {

@@ -37,10 +37,10 @@ impl Source {
         self.path.contains("tests/") || self.path.ends_with("/tests.rs") || self.text.contains("#[cfg(test)]")
     }
 
-    /// The root of a crate: a library, a program or an integration test.
+    /// The root of a crate: a library, a program, an integration test or a benchmark.
     pub(crate) fn is_root(&self) -> bool {
         let in_crate = CRATES.iter().find_map(|folder| self.path.strip_prefix(folder)).unwrap_or(&self.path);
-        match in_crate.strip_prefix("tests/") {
+        match in_crate.strip_prefix("tests/").or_else(|| in_crate.strip_prefix("benches/")) {
             Some(rest) => !rest.contains('/') || (rest.ends_with("/main.rs") && rest.matches('/').count() == 1),
             None => ["src/lib.rs", "src/main.rs"].contains(&in_crate),
         }

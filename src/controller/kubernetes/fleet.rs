@@ -1,13 +1,14 @@
 //! One LoadBalancer of a cluster: what of its spec is accepted, and the look that all processes take at it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use super::accept::{Verdict, decide};
 use super::exposure::ExposeError;
+use super::routing::Routing;
 use super::{Context, Failure};
 use crate::api::{LoadBalancer, LoadBalancerStatus};
 use crate::backend::Backend;
@@ -31,6 +32,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 /// One LoadBalancer.
 pub(super) struct ClusterFleet {
     id: FleetId,
+    /// What news of replicas are routed by between the ticks here.
+    routing: Arc<Routing>,
     /// The spec that is followed, and the resource that it stood in.
     running: Option<(Desired, Arc<LoadBalancer>)>,
     /// Generation that was decided on, and how.
@@ -49,9 +52,10 @@ pub(super) struct ClusterFleet {
 // === impl ClusterFleet ===
 
 impl ClusterFleet {
-    pub(super) fn new(id: FleetId) -> Self {
+    pub(super) fn new(id: FleetId, routing: Arc<Routing>) -> Self {
         Self {
             id,
+            routing,
             running: None,
             decided: None,
             memory: Memory::default(),
@@ -63,9 +67,10 @@ impl ClusterFleet {
         }
     }
 
-    /// Looks at nothing any more. Returns what was followed.
-    pub(super) fn end(&mut self) -> Option<Desired> {
+    /// Looks at nothing any more, and routes nothing. Returns what was followed.
+    pub(super) async fn end(&mut self) -> Option<Desired> {
         self.is_gone = true;
+        self.routing.end().await;
         self.running.take().map(|(desired, _)| desired)
     }
 
@@ -77,7 +82,6 @@ impl ClusterFleet {
     pub(super) async fn look<B: Backend>(
         &mut self,
         resource: &Arc<LoadBalancer>,
-        since: Option<Instant>,
         context: &Context<B>,
     ) -> Result<Action, Failure> {
         if self.is_gone {
@@ -103,24 +107,22 @@ impl ClusterFleet {
             part,
             elsewhere,
         };
+        let moved_before = self.routing.settle(&desired, &standing, &self.memory).await;
         let now = Timestamp::now();
         let ticked = tick(&*context.backend, &context.publisher, &desired, &standing, &mut self.memory, now).await;
         let Outcome { status, next_check, moved, shares, actions } = match ticked {
             Ok(outcome) => outcome,
-            Err(error) => return Err(self.failed(resource, part, &error, context).await),
+            Err(error) => return Err(self.failed(resource, part, &error, context)),
         };
-        if let Some(since) = since {
-            context.stats.routed_after(since.elapsed());
-        }
         context.stats.acted(&actions);
         if let Some(told) = &self.told {
-            lines.extend(story::tell(&self.id.name, told, &status, moved, &shares));
+            lines.extend(story::tell(&self.id.name, told, &status, moved_before + moved, &shares));
         }
         let drains = status.members.iter().any(|member| member.finishing.is_some());
         self.told = Some(status.clone());
         let mut is_in_the_way = false;
         if part == Part::Acts {
-            context.narrator.tell(resource, &lines).await;
+            context.narrator.tell(resource, &lines);
             if !is_leaving {
                 is_in_the_way = self.show(resource, status, &desired, now, context).await?;
             }
@@ -193,7 +195,7 @@ impl ClusterFleet {
             tracing::error!(fleet = %self.id, "a LoadBalancer without a route can't be listed");
         }
         if part == Part::Acts && resource.metadata.deletion_timestamp.is_none() {
-            context.narrator.tell(resource, &lines).await;
+            context.narrator.tell(resource, &lines);
             self.write(resource, status::describe(&self.id, generation(resource), &listed, None), context).await?;
         }
         Ok(Action::requeue(WHILE_REFUSED))
@@ -215,7 +217,7 @@ impl ClusterFleet {
             None => Ok(()),
         };
         if let Err(ExposeError::NameTaken { message, .. }) = &exposed {
-            self.degrade(resource, &mut fleet, message, now, context).await;
+            self.degrade(resource, &mut fleet, message, now, context);
         }
         let listener = Some(&desired.route.listener);
         self.write(resource, status::describe(&self.id, generation(resource), &fleet, listener), context).await?;
@@ -227,7 +229,7 @@ impl ClusterFleet {
     }
 
     /// The fleet runs, but what stands before it does not.
-    async fn degrade<B: Backend>(
+    fn degrade<B: Backend>(
         &self,
         resource: &LoadBalancer,
         fleet: &mut FleetStatus,
@@ -245,7 +247,7 @@ impl ClusterFleet {
             message.clone_into(&mut degraded.message);
             degraded.last_transition_time = before.map_or(now, |before| before.last_transition_time.0);
             if before.is_none_or(|before| before.message != message) {
-                context.narrator.tell(resource, &[Line::warning("NameTaken", message.to_owned())]).await;
+                context.narrator.tell(resource, &[Line::warning("NameTaken", message.to_owned())]);
             }
         }
     }
@@ -270,7 +272,7 @@ impl ClusterFleet {
         }
     }
 
-    async fn failed<B: Backend>(
+    fn failed<B: Backend>(
         &mut self,
         resource: &LoadBalancer,
         part: Part,
@@ -280,7 +282,7 @@ impl ClusterFleet {
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let message = format!("{error}{cause}");
         if part == Part::Acts && self.failure.as_ref() != Some(&message) {
-            context.narrator.tell(resource, &[Line::warning("ReconcileFailed", message.clone())]).await;
+            context.narrator.tell(resource, &[Line::warning("ReconcileFailed", message.clone())]);
         }
         self.fail(message)
     }

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
 use super::fleet::ClusterFleet;
+use super::routing::Routing;
 use crate::api::LoadBalancer;
 use crate::controller::claims::{Conflict, conflict};
 use crate::controller::manifest::identity;
@@ -28,8 +28,7 @@ struct Entry {
     /// It asks for something that it does not get, and waits.
     is_refused: bool,
     was_looked_at: bool,
-    /// When a replica of it changed first since the last look.
-    touched: Option<Instant>,
+    routing: Arc<Routing>,
 }
 
 // === impl Registry ===
@@ -131,16 +130,9 @@ impl Registry {
         }
     }
 
-    /// Notes that a replica has changed.
-    pub(super) fn touch(&self, id: &FleetId) {
-        if let Some(entry) = self.entries().get_mut(id) {
-            entry.touched.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// A look begins: when the first change that it will see happened.
-    pub(super) fn begin(&self, id: &FleetId) -> Option<Instant> {
-        self.entries().get_mut(id)?.touched.take()
+    /// What a fleet's routes follow from.
+    pub(super) fn routing(&self, id: &FleetId) -> Option<Arc<Routing>> {
+        self.entries().get(id).map(|entry| Arc::clone(&entry.routing))
     }
 
     /// A look is over.
@@ -176,8 +168,9 @@ impl Registry {
 
 impl Entry {
     fn new(id: &FleetId, uid: FleetUid) -> Self {
-        let fleet = Arc::new(tokio::sync::Mutex::new(ClusterFleet::new(id.clone())));
-        Self { uid, fleet, held: None, is_refused: false, was_looked_at: false, touched: None }
+        let routing = Arc::new(Routing::default());
+        let fleet = Arc::new(tokio::sync::Mutex::new(ClusterFleet::new(id.clone(), Arc::clone(&routing))));
+        Self { uid, fleet, held: None, is_refused: false, was_looked_at: false, routing }
     }
 }
 

@@ -11,8 +11,8 @@ use prometheus_client::registry::Registry;
 
 use crate::model::Action;
 
-/// From 0.5 ms to 16 s.
-const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 4.0, 16.0];
+/// From 0.1 ms to 16 s.
+const BUCKETS: [f64; 14] = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 4.0, 16.0];
 
 /// Counts what the driver does.
 #[derive(Debug)]

@@ -275,6 +275,17 @@ impl ControlPlane {
         self.controllers = None;
     }
 
+    /// The controllers' process, while they run.
+    #[must_use]
+    pub fn controllers_process(&self) -> Option<u32> {
+        self.controllers.as_ref().map(Program::process_id)
+    }
+
+    /// From their next start on, the controllers get these arguments behind ours, in place of the configured ones.
+    pub fn set_controller_arguments(&mut self, arguments: Vec<String>) {
+        self.config.controller_arguments = arguments;
+    }
+
     /// Starts the controllers, unless they run.
     ///
     /// # Errors

@@ -34,6 +34,10 @@ impl Program {
         Ok(Self { name, log, guarded, child })
     }
 
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Fails with the end of its log if it has ended.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
