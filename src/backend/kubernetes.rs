@@ -8,6 +8,7 @@ mod index;
 mod life;
 mod manifest;
 pub mod marks;
+mod pauses;
 mod pod;
 mod refusal;
 mod requests;
@@ -33,6 +34,7 @@ use pod::Sighting;
 use requests::Requests;
 
 pub use manifest::effective_manifest;
+pub use pauses::pauses;
 pub use watch::PodWatch;
 
 /// So often a drain mark is tried on a pod that changes each time between the look and the write.

@@ -1,77 +1,71 @@
-//! One control plane for all tests; each has a namespace, a node agent and operators of its own.
+//! One control plane for most tests; each has namespaces, a node agent and operators of its own.
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+mod grants;
+mod operator;
 
+use std::net::SocketAddr;
+use std::path::Path;
+
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client, CustomResourceExt};
-use ringhold::api::{LoadBalancer, LoadBalancerStatus};
-use ringhold_test_cluster::{Agent, AgentConfig, ControlPlane, ControlPlaneConfig, binaries_or_skip, eventually};
-use rustix::process::{Pid, Signal};
-use serde::Deserialize;
+use kube::{Api, Client, CustomResourceExt, Resource, ResourceExt};
+use ringhold::api::{LoadBalancer, LoadBalancerStatus, ServiceSpec};
+use ringhold_test_cluster::{
+    Access, Agent, AgentConfig, ControlPlane, ControlPlaneConfig, binaries_or_skip, eventually,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 
-/// For one answer of a replica.
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) use grants::{Right, granted};
+use grants::{bind, grant};
+pub(crate) use operator::{Operator, post};
 
 /// Everything that a test has.
 pub(crate) struct World {
-    cluster: &'static ControlPlane,
-    client: Client,
-    namespace: String,
+    pub(crate) client: Client,
+    /// The operator's user, with the rights that deploy/operator.yaml grants and no others.
+    pub(crate) access: Access,
+    /// Where the LoadBalancers are.
+    pub(crate) namespace: String,
+    /// Where the operators would be, were they pods: of the Lease and the proxies' pods.
+    pub(crate) home: String,
     folder: TempDir,
-    listener: u16,
+    pub(crate) listener: u16,
     pub(crate) loadbalancers: Api<LoadBalancer>,
     pub(crate) pods: Api<Pod>,
-    _agent: Agent,
+    pub(crate) agent: Agent,
 }
 
-/// One process of the operator; it is killed when it is dropped.
-pub(crate) struct Operator {
-    child: Child,
-    proxy: SocketAddr,
-}
-
-/// Who answered.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Answer {
-    pub(crate) name: String,
-    pub(crate) ordinal: u16,
-}
-
-/// `None`: there is no control plane here, and that is allowed.
-pub(crate) async fn world() -> Option<World> {
+/// The control plane that tests share. `None`: there is none here, and that is allowed.
+pub(crate) async fn shared() -> Option<&'static ControlPlane> {
     static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
     let binaries = binaries_or_skip()?;
-    let config = ControlPlaneConfig { definitions: vec![LoadBalancer::crd()], ..ControlPlaneConfig::default() };
-    let cluster = CLUSTER.get_or_try_init(|| ControlPlane::start(&binaries, config)).await.unwrap();
-    let namespace = cluster.namespace().await.unwrap();
-    let programs = Path::new(env!("CARGO_BIN_EXE_ringhold")).parent().unwrap();
-    let agent = AgentConfig::processes(&namespace, programs);
-    let agent = Agent::start(cluster.node_agent().client().unwrap(), agent).await.unwrap();
-    let client = cluster.client().unwrap();
-    let world = World {
-        cluster,
-        loadbalancers: Api::namespaced(client.clone(), &namespace),
-        pods: Api::namespaced(client.clone(), &namespace),
-        client,
-        namespace,
-        folder: TempDir::new().unwrap(),
-        listener: free_port(),
-        _agent: agent,
-    };
-    world.grant().await;
-    Some(world)
+    Some(CLUSTER.get_or_try_init(|| ControlPlane::start(&binaries, config())).await.unwrap())
+}
+
+/// A control plane for one test that does things to it.
+pub(crate) async fn own(change: impl FnOnce(&mut ControlPlaneConfig)) -> Option<ControlPlane> {
+    let binaries = binaries_or_skip()?;
+    let mut config = config();
+    change(&mut config);
+    Some(ControlPlane::start(&binaries, config).await.unwrap())
+}
+
+fn config() -> ControlPlaneConfig {
+    ControlPlaneConfig {
+        definitions: vec![LoadBalancer::crd()],
+        // As strict as an API server can be about owners.
+        api_server_arguments: vec!["--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned()],
+        ..ControlPlaneConfig::default()
+    }
+}
+
+/// A world in the shared control plane.
+pub(crate) async fn world() -> Option<World> {
+    Some(World::new(shared().await?, &granted()).await)
 }
 
 /// A condition's status; empty where it is not stated.
@@ -83,65 +77,42 @@ pub(crate) fn condition(status: &LoadBalancerStatus, kind: &str) -> String {
 // === impl World ===
 
 impl World {
-    /// Binds the rules of deploy/operator.yaml, all in this namespace.
-    async fn grant(&self) {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/operator.yaml");
-        let manifest = std::fs::read_to_string(manifest).unwrap();
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&manifest).unwrap();
-        let names = ["ringhold-proxy", "ringhold-controller", "ringhold-leader"];
-        let is_ours = |document: &&Value| {
-            matches!(document["kind"].as_str(), Some("ClusterRole" | "Role"))
-                && document["metadata"]["name"].as_str().is_some_and(|name| names.contains(&name))
-        };
-        let rules: Vec<Value> = documents
-            .iter()
-            .filter(is_ours)
-            .flat_map(|document| document["rules"].as_array().cloned().unwrap_or_default())
-            .collect();
-        assert!(rules.len() > names.len(), "deploy/operator.yaml grants nothing");
-        let role: Role = serde_json::from_value(json!({"metadata": {"name": "operator"}, "rules": rules})).unwrap();
-        let binding: RoleBinding = serde_json::from_value(json!({
-            "metadata": {"name": "operator"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
-            "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": self.namespace}],
-        }))
-        .unwrap();
-        let params = PostParams::default();
-        Api::namespaced(self.client.clone(), &self.namespace).create(&params, &role).await.unwrap();
-        Api::namespaced(self.client.clone(), &self.namespace).create(&params, &binding).await.unwrap();
+    /// One whose operator has these rights.
+    pub(crate) async fn new(cluster: &ControlPlane, rights: &[Right]) -> Self {
+        let namespace = cluster.namespace().await.unwrap();
+        let home = cluster.namespace().await.unwrap();
+        let programs = Path::new(env!("CARGO_BIN_EXE_ringhold")).parent().unwrap();
+        let agent = AgentConfig::processes(&namespace, programs);
+        let agent = Agent::start(cluster.node_agent().client().unwrap(), agent).await.unwrap();
+        let access = cluster.service_account(&home, "operator").await.unwrap();
+        let client = cluster.client().unwrap();
+        grant(&client, &access, [&namespace, &home], rights).await;
+        Self {
+            loadbalancers: Api::namespaced(client.clone(), &namespace),
+            pods: Api::namespaced(client.clone(), &namespace),
+            client,
+            access,
+            namespace,
+            home,
+            folder: TempDir::new().unwrap(),
+            listener: operator::free_port(),
+            agent,
+        }
     }
 
-    /// Starts an operator of this name, and waits until it is ready.
-    pub(crate) async fn operator(&self, name: &str) -> Operator {
-        let access = self.cluster.service_account(&self.namespace, "operator").await.unwrap();
-        let kubeconfig = self.folder.path().join(format!("{name}.kubeconfig"));
-        access.write_kubeconfig(&kubeconfig).unwrap();
-        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        std::fs::write(self.admin_file(name), admin.to_string()).unwrap();
-        // An address of its own for each, as pods have.
-        let host = format!("127.0.0.{}", 2 + name.as_bytes()[0] % 100);
-        let child = Command::new(env!("CARGO_BIN_EXE_ringhold"))
-            .args(["operator", "--namespace", &self.namespace, "--pod-namespace", &self.namespace, "--pod-name", name])
-            .args(["--admin-address", &admin.to_string(), "--address", &host, "--workers", "1"])
-            .env("KUBECONFIG", &kubeconfig)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        eventually("the operator is ready", async || get(admin, "/readyz", "").await.ok()).await;
-        Operator { child, proxy: SocketAddr::new(host.parse().unwrap(), self.listener) }
+    /// Gives the operator further rights where the LoadBalancers are.
+    pub(crate) async fn grant_besides(&self, role: &str, rights: &[Right]) {
+        bind(&self.client, &self.access, &self.namespace, role, rights).await;
     }
 
-    fn admin_file(&self, operator: &str) -> PathBuf {
-        self.folder.path().join(format!("{operator}.admin"))
+    /// Gives the operator further rights where it is itself.
+    pub(crate) async fn grant_at_home(&self, role: &str, rights: &[Right]) {
+        bind(&self.client, &self.access, &self.home, role, rights).await;
     }
 
-    /// How often an operator has looked at a LoadBalancer.
-    pub(crate) async fn looks(&self, operator: &str) -> u64 {
-        let admin = std::fs::read_to_string(self.admin_file(operator)).unwrap().parse().unwrap();
-        let metrics = get(admin, "/metrics", "").await.unwrap();
-        let counts = metrics.lines().filter(|line| line.starts_with("ringhold_controller_reconciles_total"));
-        counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    /// Another kind of object, where the LoadBalancers are.
+    pub(crate) fn all<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// The fleet `web`, on the test's own port.
@@ -171,12 +142,32 @@ impl World {
         .unwrap()
     }
 
+    /// The same without a Service: its slices could not lead to the loopback addresses that operators have here.
+    pub(crate) fn unexposed(&self, replicas: i32) -> LoadBalancer {
+        let mut resource = self.manifest(replicas);
+        resource.spec.service = ServiceSpec::default();
+        resource
+    }
+
+    /// The same as [`World::manifest`], of pods that are not restarted in their place when they end.
+    pub(crate) fn mortal(&self, replicas: i32) -> LoadBalancer {
+        let mut resource = self.manifest(replicas);
+        resource.spec.template.0["spec"]["restartPolicy"] = json!("Never");
+        resource
+    }
+
     pub(crate) async fn apply(&self, resource: &LoadBalancer) {
         self.loadbalancers.create(&PostParams::default(), resource).await.unwrap();
     }
 
     pub(crate) async fn patch(&self, change: &Value) {
         self.loadbalancers.patch("web", &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
+    }
+
+    /// Annotates a pod, as people do.
+    pub(crate) async fn annotate(&self, pod: &str, name: &str, value: &str) {
+        let note = json!({"metadata": {"annotations": {name: value}}});
+        self.pods.patch(pod, &PatchParams::default(), &Patch::Merge(note)).await.unwrap();
     }
 
     /// As `kubectl scale` does.
@@ -204,61 +195,93 @@ impl World {
         .await;
     }
 
+    /// Waits until exactly so many replicas exist, all ready, and there is nothing left to do.
+    pub(crate) async fn until_settled(&self, replicas: i32) {
+        eventually(&format!("{replicas} replicas are ready, and no more is to come"), async || {
+            let resource = self.loadbalancers.get("web").await.unwrap();
+            let generation = resource.metadata.generation;
+            let status = resource.status.unwrap_or_default();
+            let is_new = Some(status.observed_generation) == generation;
+            let is_whole = status.replicas == replicas && status.ready_replicas == replicas;
+            (is_new && is_whole && condition(&status, "Progressing") == "False").then_some(())
+        })
+        .await;
+    }
+
+    /// Lets an operator be a pod that routes, as those with `--proxy-selector app=ringhold` see it.
+    pub(crate) async fn pretend(&self, operator: &Operator) {
+        self.pretend_pod(&operator.name, operator.admin, true).await;
+    }
+
+    /// Lets there be a pod that routes, with this address of its admin server.
+    pub(crate) async fn pretend_pod(&self, name: &str, admin: SocketAddr, is_ready: bool) {
+        let pods = Api::<Pod>::namespaced(self.client.clone(), &self.home);
+        let port = json!({"name": "admin", "containerPort": admin.port()});
+        let pod = json!({
+            "metadata": {"name": name, "labels": {"app": "ringhold"}},
+            "spec": {"containers": [{"name": "ringhold", "image": "ringhold", "ports": [port]}]},
+        });
+        pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+        self.pretend_ready(name, admin, is_ready).await;
+    }
+
+    /// Lets that pod be ready, or not.
+    pub(crate) async fn pretend_ready(&self, name: &str, admin: SocketAddr, is_ready: bool) {
+        let pods = Api::<Pod>::namespaced(self.client.clone(), &self.home);
+        let address = admin.ip();
+        let ready = json!({"type": "Ready", "status": if is_ready { "True" } else { "False" }});
+        let status = json!({"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [ready]});
+        let status = Patch::Strategic(json!({"status": status}));
+        pods.patch_status(name, &PatchParams::default(), &status).await.unwrap();
+    }
+
     /// Selects the pods of the fleet.
     pub(crate) fn ours(&self) -> ListParams {
         ListParams::default().labels("ringhold.dev/loadbalancer=web")
     }
 
+    /// The fleet's pods that are not being deleted, by name.
+    pub(crate) async fn living(&self) -> Vec<Pod> {
+        let mut pods = self.pods.list(&self.ours()).await.unwrap().items;
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        pods.sort_by_key(ResourceExt::name_any);
+        pods
+    }
+
+    /// Waits for a condition of this status and reason; gives its message.
+    pub(crate) async fn until_stated(&self, kind: &str, status: &str, reason: &str) -> String {
+        eventually(&format!("{kind} is {status} with {reason}"), async || {
+            let stated = self.status().await.conditions;
+            let stated = stated.into_iter().find(|condition| condition.type_ == kind)?;
+            (stated.status == status && stated.reason == reason).then_some(stated.message)
+        })
+        .await
+    }
+
+    /// Waits for an Event of this reason; gives its text.
+    pub(crate) async fn until_told(&self, reason: &str) -> String {
+        eventually(&format!("{reason} is told"), async || {
+            let told = self.told().await;
+            told.into_iter().find(|event| event.reason.as_deref() == Some(reason))?.message
+        })
+        .await
+    }
+
+    /// All Events that Ringhold wrote.
+    pub(crate) async fn told(&self) -> Vec<Event> {
+        let mut events = self.all::<Event>().list(&ListParams::default()).await.unwrap().items;
+        events.retain(|event| event.reporting_component.as_deref() == Some("ringhold.dev/controller"));
+        events
+    }
+
     /// Who holds the Lease.
     pub(crate) async fn leader(&self) -> Option<String> {
-        let leases = Api::<Lease>::namespaced(self.client.clone(), &self.namespace);
-        leases.get_opt("ringhold").await.unwrap()?.spec?.holder_identity
-    }
-}
-
-// === impl Operator ===
-
-impl Operator {
-    /// Sends a request with this key; it has to be answered with 200.
-    pub(crate) async fn ask(&self, key: &str) -> Answer {
-        self.try_ask(key).await.unwrap_or_else(|error| panic!("{key}: {error}"))
+        self.holder("ringhold").await
     }
 
-    pub(crate) async fn try_ask(&self, key: &str) -> Result<Answer, String> {
-        let body = get(self.proxy, "/whoami", &format!("X-User-Id: {key}\r\n")).await?;
-        serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))
+    /// Who holds the Lease of this name.
+    pub(crate) async fn holder(&self, lease: &str) -> Option<String> {
+        let leases = Api::<Lease>::namespaced(self.client.clone(), &self.home);
+        leases.get_opt(lease).await.unwrap()?.spec?.holder_identity
     }
-
-    /// As the kubelet does.
-    pub(crate) async fn stop(mut self) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, Signal::TERM).unwrap();
-        assert!(self.child.wait().await.unwrap().success(), "an operator that is told to stop ends well");
-    }
-
-    pub(crate) async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
-}
-
-/// The body of a 200.
-async fn get(address: SocketAddr, path: &str, headers: &str) -> Result<String, String> {
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}Connection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await?;
-        Ok::<_, std::io::Error>(response)
-    };
-    let response = tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| "no answer in time".to_owned())?;
-    let response = response.map_err(|error| error.to_string())?;
-    match response.split_once("\r\n\r\n") {
-        Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
-        _ => Err(response),
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::cluster::{Cluster, SYSTEM};
 
 /// Rights that leave no request of their own, or are for what no journey meets.
+/// `tests/api_server/rights.rs` takes each right away and shows what is missed.
 const NOT_ASKED_FOR: &[&str] = &[
     // Asked for by the API server itself, when an owner reference blocks the owner's deletion.
     "update ringhold.dev/loadbalancers/finalizers",

@@ -12,6 +12,7 @@ use kube::api::Api;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 
+use super::pauses::pauses;
 use super::pod::Sighting;
 use super::refusal::chain;
 use super::version::Version;
@@ -36,10 +37,10 @@ pub struct PodWatch {
 // === impl PodWatch ===
 
 impl PodWatch {
-    /// Runs until `shutdown` is done. Failures are logged and tried again, at last every half minute.
+    /// Runs until `shutdown` is done. Failures are logged and tried again, at last every four seconds.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
-        let stream = || Box::pin(watch(self.pods.clone(), config()).default_backoff());
+        let stream = || Box::pin(watch(self.pods.clone(), config()).backoff(pauses()));
         let mut events = stream();
         let mut is_listing = false;
         loop {

@@ -22,8 +22,8 @@ use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, 
 /// After a failed look the next comes after this, doubled each time up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A refused spec is looked at again so often: what is in its way may have gone.
-const WHILE_REFUSED: Duration = Duration::from_secs(30);
+/// So often it is looked again whether what is in the way has gone: of a refused spec, or of an object whose name is taken.
+const WHILE_REFUSED: Duration = Duration::from_secs(10);
 /// While replicas drain elsewhere: nobody tells us when they are done there.
 const WHILE_DRAINING: Duration = Duration::from_millis(100);
 /// A plan that wants to be looked at again at once gets at least this pause.
@@ -120,10 +120,11 @@ impl ClusterFleet {
         }
         let drains = status.members.iter().any(|member| member.finishing.is_some());
         self.told = Some(status.clone());
+        let mut is_in_the_way = false;
         if part == Part::Acts {
             context.narrator.tell(resource, &lines);
             if !is_leaving {
-                self.show(resource, status, &desired, now, context).await?;
+                is_in_the_way = self.show(resource, status, &desired, now, context).await?;
             }
         }
         self.failures = 0;
@@ -131,7 +132,7 @@ impl ClusterFleet {
         Ok(match next_check {
             _ if !actions.is_empty() => Action::requeue(SHORTEST_PAUSE),
             _ if drains && others_drain => Action::requeue(WHILE_DRAINING),
-            _ if self.is_refused() => Action::requeue(WHILE_REFUSED),
+            _ if self.is_refused() || is_in_the_way => Action::requeue(WHILE_REFUSED),
             Some(when) => Action::requeue(until(when).max(SHORTEST_PAUSE)),
             None => Action::await_change(),
         })
@@ -200,7 +201,8 @@ impl ClusterFleet {
         Ok(Action::requeue(WHILE_REFUSED))
     }
 
-    /// What belongs around the fleet, and what is to be said of it.
+    /// What belongs around the fleet, and what is to be said of it. Says whether somebody else's object is in the way,
+    /// which nobody tells us when it goes.
     async fn show<B: Backend>(
         &mut self,
         resource: &Arc<LoadBalancer>,
@@ -208,7 +210,7 @@ impl ClusterFleet {
         desired: &Desired,
         now: Timestamp,
         context: &Context<B>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let spec = self.running.as_ref().map_or(resource, |(_, running)| running);
         let exposed = match &context.exposures {
             Some(exposures) => exposures.keep(desired, spec, &context.proxies).await,
@@ -220,8 +222,9 @@ impl ClusterFleet {
         let listener = Some(&desired.route.listener);
         self.write(resource, status::describe(&self.id, generation(resource), &fleet, listener), context).await?;
         match exposed {
+            Ok(()) => Ok(false),
+            Err(ExposeError::NameTaken { .. }) => Ok(true),
             Err(ExposeError::Api(message)) => Err(self.fail(message)),
-            Ok(()) | Err(ExposeError::NameTaken { .. }) => Ok(()),
         }
     }
 

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::exposure::ExposeError;
 use crate::api::LoadBalancer;
+use crate::backend::kubernetes::pauses;
 use crate::backend::kubernetes::marks::{FIELD_MANAGER, LOADBALANCER, MANAGED_BY, RINGHOLD, every_pod};
 use crate::controller::template;
 use crate::model::{Desired, FleetId};
@@ -47,7 +48,7 @@ where
         };
         let (store, writer) = reflector::store();
         let ours = watcher::Config::default().labels(&every_pod());
-        let touched = watcher(api, ours).default_backoff().reflect(writer).touched_objects();
+        let touched = watcher(api, ours).backoff(pauses()).reflect(writer).touched_objects();
         let touched = touched.filter_map(async |object| {
             let object: K = object.inspect_err(|error| tracing::debug!(%error, "a watch begins anew")).ok()?;
             let name = object.labels().get(LOADBALANCER)?;

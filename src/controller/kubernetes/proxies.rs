@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use crate::backend::kubernetes::pauses;
 use crate::controller::tick::Elsewhere;
 use crate::model::{FleetId, ReplicaUid, Traffic};
 use crate::shutdown::Shutdown;
@@ -90,7 +91,8 @@ impl Proxies {
         let (pods, writer) = reflector::store();
         let (changed, changes) = watch::channel(0);
         let only = watcher::Config::default().labels(&selector);
-        let events = watcher(Api::<Pod>::namespaced(client, &namespace), only).default_backoff().reflect(writer);
+        let events =
+            watcher(Api::<Pod>::namespaced(client, &namespace), only).backoff(pauses()).reflect(writer);
         tokio::spawn(shutdown.run_until_cancelled_owned(events.for_each(move |event| {
             match event {
                 Ok(_) => changed.send_modify(|count| *count += 1),

@@ -3,6 +3,9 @@
 //!
 //! It is the tick of a process that only follows, with the spec that the last look has settled on. So it decides nothing
 //! that another process would not decide alike, and can no more end a replica than one of those.
+//!
+//! A look may tick at the same time. Neither can publish an older picture over a newer one: the control plane is one thread,
+//! and a tick awaits nothing of the cluster's between its observing and its publishing.
 
 use jiff::Timestamp;
 use tokio::sync::Mutex;

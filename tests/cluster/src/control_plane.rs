@@ -226,7 +226,15 @@ impl ControlPlane {
     /// # Errors
     /// The API server is away, or its log can't be read.
     pub async fn audit(&self) -> anyhow::Result<Vec<AuditEvent>> {
-        audit::read(&self.client()?, &self.folder.join(programs::AUDIT_LOG)).await
+        audit::read(&self.client()?, &self.folder.join(programs::AUDIT_LOG), None).await
+    }
+
+    /// The same of one user's requests only.
+    ///
+    /// # Errors
+    /// The API server is away, or its log can't be read.
+    pub async fn audit_of(&self, user: &Access) -> anyhow::Result<Vec<AuditEvent>> {
+        audit::read(&self.client()?, &self.folder.join(programs::AUDIT_LOG), Some(user.user())).await
     }
 
     // --- what can happen to it ---
