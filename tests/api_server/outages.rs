@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::api::DeleteParams;
-use ringhold_test_cluster::{Agent, AgentConfig, AuditEvent, ControlPlane, eventually};
+use ringhold_test_cluster::{Agent, AgentConfig, AuditEvent, ControlPlane, ControlPlaneConfig, eventually};
 
 use crate::support::{World, condition, granted, own};
 
@@ -15,7 +15,7 @@ const AWAY: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn while_the_api_server_is_away_requests_flow_and_the_dead_are_skipped() {
-    let Some(mut cluster) = own(|_| {}).await else { return };
+    let Some(mut cluster) = own(patient).await else { return };
     let world = World::new(&cluster, &granted()).await;
     let operator = world.operator("a").await;
     world.apply(&world.mortal(3)).await;
@@ -49,7 +49,7 @@ async fn while_the_api_server_is_away_requests_flow_and_the_dead_are_skipped() {
 
 #[tokio::test]
 async fn an_operator_whose_place_in_the_watch_is_forgotten_lists_anew_and_goes_on() {
-    let Some(mut cluster) = own(|_| {}).await else { return };
+    let Some(mut cluster) = own(patient).await else { return };
     let world = World::new(&cluster, &granted()).await;
     let gate = cluster.gate().await.unwrap();
     let operator = world.start("a", &world.access.through(&gate), &[]);
@@ -107,6 +107,11 @@ async fn the_replicas_of_a_lost_node_are_skipped_and_replaced_elsewhere() {
     world.until_settled(2).await;
     assert!(world.living().await.iter().all(|pod| !lost.contains(&pod.name_any())));
     assert_eq!(condition(&world.status().await, "Available"), "True");
+}
+
+/// The node is as silent as the API server, and must not count as lost once that is back.
+fn patient(config: &mut ControlPlaneConfig) {
+    config.node_grace = 10 * AWAY;
 }
 
 /// How often the operator has listed LoadBalancers, and how often pods.
