@@ -50,7 +50,7 @@ chart: ## Lint the Helm chart and write deploy/operator.yaml from it
 e2e: .need-rust ## Run Ringhold in a real Kubernetes on this machine, as its users do (as root; some minutes)
 	@CARGO="$(CARGO)" tests/e2e/run.sh
 
-kind-up: ## Try Ringhold in a kind cluster: create it, install the chart and the sample (needs Docker, kubectl, Helm)
+kind-up: .need-rust ## Try Ringhold in a kind cluster: create it, install the chart and the sample (Linux; needs Docker, kubectl, Helm)
 	@CARGO="$(CARGO)" deploy/kind.sh up
 
 kind-down: ## Remove the kind cluster

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly chart=charts/ringhold
-helm="${HELM:-$(command -v helm || echo "${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/1.36.3}/helm")}"
+helm="${HELM:-$(command -v helm || echo "${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/$(cat tests/cluster/version)}/helm")}"
 
 fail() { echo "chart: $*" >&2; exit 1; }
 

@@ -18,6 +18,7 @@ need docker https://docs.docker.com/engine/install
 case "${1:-}" in
   down) kind delete cluster --name $cluster ;;
   up)
+    [ "$(uname -s)" = Linux ] || fail "the images are built around Linux binaries of this machine: use a Linux machine"
     need kubectl https://kubernetes.io/docs/tasks/tools
     need helm https://helm.sh/docs/intro/install
     deploy/image.sh docker
@@ -32,10 +33,10 @@ case "${1:-}" in
     kubectl "${context[@]}" --namespace ringhold-system rollout restart deployment ringhold
     kubectl "${context[@]}" --namespace ringhold-system rollout status deployment ringhold --timeout 3m
     kubectl "${context[@]}" apply --filename deploy/samples/web.yaml
-    kubectl "${context[@]}" patch loadbalancer web --type merge --patch '{"spec": {"service": {"type": "NodePort", "port": 80}}}'
+    # The node's port that deploy/kind.yaml gives this machine.
+    kubectl "${context[@]}" patch loadbalancer web --type merge \
+      --patch "{\"spec\": {\"service\": {\"type\": \"NodePort\", \"port\": 80, \"nodePort\": $node_port}}}"
     kubectl "${context[@]}" wait loadbalancer web --for condition=Available --timeout 3m
-    # The node's port that deploy/kind.yaml gives this machine; the operator leaves the choice to the Service.
-    kubectl "${context[@]}" patch service web --patch "{\"spec\": {\"ports\": [{\"port\": 80, \"nodePort\": $node_port}]}}"
     cat <<'TEXT'
 Ringhold runs in kind:
   curl -H 'X-User-Id: ann' localhost:5000/home

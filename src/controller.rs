@@ -15,5 +15,5 @@ mod template;
 mod tick;
 mod validate;
 
-pub use tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
+pub use tick::{ApplyError, Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
 pub use validate::{FieldError, FieldErrors, Service, service, validate};

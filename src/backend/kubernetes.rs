@@ -215,7 +215,8 @@ impl Backend for KubernetesBackend {
                 Ok(())
             }
             Err(error) if refusal::is_gone(&error) => self.shared.forget(uid),
-            Err(error) if refusal::is_conflict(&error) => Ok(()), // another copy bears the name
+            Err(error) if refusal::is_another_copy(&error) => self.shared.forget(uid),
+            Err(error) if refusal::is_conflict(&error) => Ok(()), // the next plan sees how it went on
             Err(error) => Err(refusal::unavailable(&error)),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use futures_util::StreamExt;
@@ -18,11 +19,14 @@ use crate::routes::{Bridge, bridge};
 use crate::shutdown::{Shutdown, Signals};
 use crate::telemetry;
 
+/// The API server says something on every watch each minute, though it be a bookmark.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// Runs until a signal comes.
 pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     telemetry::init(&args.process.log_level, args.process.log_format)?;
     let mut signals = Signals::new().context("can't listen to signals")?;
-    let client = client().await?;
+    let client = client(PATIENCE).await?;
     let Bridge { publisher, reader, listeners, listen_requests, requests, scale_requests } = bridge();
     let routes = args.role != Role::Controller;
     let addresses = args.proxy.addresses_or(every_address);
@@ -31,7 +35,8 @@ pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     let leader = Arc::new(match args.role {
         Role::Proxy => Leader::never(),
         Role::All | Role::Controller => Leader::elect(LeaderConfig {
-            client: client.clone(),
+            // Whoever hears nothing for so long has lost the Lease anyhow.
+            client: self::client(args.lease_seconds).await?,
             namespace: args.pod_namespace.clone(),
             lease: args.lease_name.clone(),
             identity: args.identity(),
@@ -111,10 +116,14 @@ pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     }
 }
 
-async fn client() -> anyhow::Result<Client> {
-    let config = Config::infer().await.context(
+/// `patience`: how long an answer, or the next piece of one, may take.
+async fn client(patience: Duration) -> anyhow::Result<Client> {
+    let mut config = Config::infer().await.context(
         "no cluster is configured: set KUBECONFIG, or run in a pod with a service account (`ringhold local` needs no cluster)",
     )?;
+    // Otherwise a connection that has died silently is waited for as long as TCP does.
+    config.read_timeout = Some(patience);
+    config.reset_reader_on_write = true;
     Client::try_from(config).context("can't set up the connection to the API server")
 }
 

@@ -106,8 +106,7 @@ pub(super) async fn write(
     let api = Api::<LoadBalancer>::namespaced(client.clone(), namespace);
     match api.patch_status(name, &PatchParams::apply(manager).force(), &Patch::Apply(patch)).await {
         Ok(_) => Ok(()),
-        // 404: it is gone. 409: another of the same name has taken its place.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(error),
     }
 }

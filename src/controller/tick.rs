@@ -79,8 +79,10 @@ pub struct Outcome {
     pub moved: f64,
     /// Share of the key space that each member of the ring owns, 0 to 1.
     pub shares: BTreeMap<Ordinal, f64>,
-    /// What was done.
+    /// What was done, or at least tried.
     pub actions: Vec<Action>,
+    /// The first of the actions that failed; the others were tried.
+    pub failure: Option<ApplyError>,
 }
 
 /// Why a tick did not go through. What was published stays; the next tick begins anew.
@@ -92,23 +94,25 @@ pub enum TickError {
     /// The ring can't be built of these members.
     #[error("failed to build the ring")]
     Ring(#[from] BuildError),
-    /// At least one action failed; the others were tried.
-    #[error("failed to {verb} {name}")]
-    Apply {
-        /// `create`, `drain` or `delete`.
-        verb: &'static str,
-        /// The replica.
-        name: String,
-        /// Why.
-        #[source]
-        source: BackendError,
-    },
+}
+
+/// An action that the backend did not take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failed to {verb} {name}")]
+pub struct ApplyError {
+    /// `create`, `drain` or `delete`.
+    pub verb: &'static str,
+    /// The replica.
+    pub name: String,
+    /// Why.
+    #[source]
+    pub source: BackendError,
 }
 
 /// Ticks once.
 ///
 /// # Errors
-/// The backend could not be asked, or did not take every action.
+/// The backend could not be asked, or there is no ring of what it said.
 pub async fn tick<B: Backend>(
     backend: &B,
     publisher: &Publisher,
@@ -139,8 +143,8 @@ pub async fn tick<B: Backend>(
         Part::Acts => actions,
         Part::Follows => Vec::new(),
     };
-    apply(backend, desired, &actions, memory, now).await?;
-    Ok(Outcome { status, next_check, moved, shares, actions })
+    let failure = apply(backend, desired, &actions, memory, now).await;
+    Ok(Outcome { status, next_check, moved, shares, actions, failure })
 }
 
 fn shares(route: &Route) -> BTreeMap<Ordinal, f64> {
@@ -169,28 +173,33 @@ async fn observe<B: Backend>(
 }
 
 /// Takes every action, also after one has failed, and returns the first failure.
+///
+/// Creates come before the rest: whoever deletes a dead replica first takes away what its successor's name follows from,
+/// and another planner would begin anew at incarnation 0.
 async fn apply<B: Backend>(
     backend: &B,
     desired: &Desired,
     actions: &[Action],
     memory: &mut Memory,
     now: Timestamp,
-) -> Result<(), TickError> {
-    let all: Vec<_> = actions.iter().map(|action| take(backend, desired, action)).collect();
-    let taken: Vec<Result<(), BackendError>> = stream::iter(all).buffered(SIDE_BY_SIDE).collect().await;
-    let mut outcome = Ok(());
-    for (action, taken) in actions.iter().zip(taken) {
-        let (verb, name, taken) = match action {
-            Action::Create(new) => ("create", &new.name, memory.remember(new, taken, now)),
-            Action::Drain { name, .. } => ("drain", name, taken),
-            Action::Delete { name, .. } => ("delete", name, taken),
-        };
-        if let Err(source) = taken {
-            let name = name.to_string();
-            outcome = outcome.and(Err(TickError::Apply { verb, name, source }));
+) -> Option<ApplyError> {
+    let mut failure = None;
+    let (creates, others): (Vec<&Action>, _) = actions.iter().partition(|action| matches!(action, Action::Create(_)));
+    for actions in [creates, others] {
+        let all: Vec<_> = actions.iter().map(|action| take(backend, desired, action)).collect();
+        let taken: Vec<Result<(), BackendError>> = stream::iter(all).buffered(SIDE_BY_SIDE).collect().await;
+        for (action, taken) in actions.into_iter().zip(taken) {
+            let (verb, name, taken) = match action {
+                Action::Create(new) => ("create", &new.name, memory.remember(new, taken, now)),
+                Action::Drain { name, .. } => ("drain", name, taken),
+                Action::Delete { name, .. } => ("delete", name, taken),
+            };
+            if let Err(source) = taken {
+                failure.get_or_insert(ApplyError { verb, name: name.to_string(), source });
+            }
         }
     }
-    outcome
+    failure
 }
 
 async fn take<B: Backend>(backend: &B, desired: &Desired, action: &Action) -> Result<(), BackendError> {

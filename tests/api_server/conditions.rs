@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
 use ringhold::api::LoadBalancerStatus;
 use ringhold_test_cluster::eventually;
 use serde_json::json;
@@ -27,6 +28,34 @@ async fn conditions_have_a_reason_and_follow_the_generation() {
     assert!(message.contains("spec.template.spec.containers[0].tty"), "{message}");
     let status = world.status().await;
     assert_eq!((status.observed_generation, status.ready_replicas), (3, 2));
+}
+
+#[tokio::test]
+async fn an_operator_that_begins_with_a_spec_it_refuses_routes_to_what_runs_and_leaves_it() {
+    let Some(world) = world().await else { return };
+    let first = world.operator("a").await;
+    world.apply(&world.manifest(2)).await;
+    world.until_settled(2).await;
+    let served = first.ask("ann").await;
+    let container = json!({"name": "server", "image": "ringhold-server:dev", "tty": "yes"});
+    world.patch(&json!({"spec": {"template": {"spec": {"containers": [container]}}}})).await;
+    world.until_stated("Accepted", "False", "InvalidSpec").await;
+    let pods: Vec<_> = world.living().await.iter().map(|pod| pod.uid()).collect();
+    first.stop().await;
+
+    let second = world.operator("b").await;
+    assert_eq!(second.ask("ann").await, served);
+    eventually("the second leads", async || (world.leader().await.as_deref() == Some("b")).then_some(())).await;
+    world.look_again(&second).await;
+    assert_eq!(second.ask("ann").await, served);
+    assert_eq!(world.living().await.iter().map(|pod| pod.uid()).collect::<Vec<_>>(), pods);
+    let status = world.status().await;
+    assert_eq!(status.listener.map(|listener| listener.port), Some(i32::from(world.listener)));
+    // Mended, it is followed whole again.
+    let resource = world.manifest(2);
+    world.patch(&json!({"spec": {"template": resource.spec.template}})).await;
+    world.scale(3).await;
+    world.until_settled(3).await;
 }
 
 #[tokio::test]

@@ -76,6 +76,25 @@ async fn the_slices_lead_to_the_proxies_and_say_which_are_ready() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_refused_is_told_and_what_led_to_the_fleet_still_does() {
+    let Some(world) = world().await else { return };
+    world.pretend_pod("one", "10.1.2.3:5001".parse().unwrap(), true).await;
+    let _operator = world.operator_with("a", &FLAGS).await;
+    world.apply(&world.manifest(1)).await;
+    world.until_settled(1).await;
+    until_led_to(&world, SLICE, &[("10.1.2.3", true)]).await;
+    let before = world.all::<EndpointSlice>().get(SLICE).await.unwrap();
+    // Outside of the range that the cluster has for ports of nodes, which only the API server knows.
+    world.patch(&json!({"spec": {"service": {"type": "NodePort", "nodePort": 1}}})).await;
+    let message = world.until_stated("Degraded", "True", "ExposeFailed").await;
+    assert!(message.contains("the Service web") && message.contains("not in the valid range"), "{message}");
+    world.until_told("ExposeFailed").await;
+    assert_eq!(world.all::<EndpointSlice>().get(SLICE).await.unwrap(), before);
+    world.patch(&json!({"spec": {"service": {"type": "ClusterIP", "nodePort": null}}})).await;
+    world.until_stated("Degraded", "False", "AsExpected").await;
+}
+
+#[tokio::test]
 async fn a_drain_waits_for_the_requests_of_every_proxy() {
     let Some(world) = world().await else { return };
     let acts = world.operator_with("a", &FLAGS).await;

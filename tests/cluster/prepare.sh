@@ -13,7 +13,7 @@
 #   ETCD_DOWNLOADS          a mirror of https://github.com/etcd-io/etcd/releases/download
 set -euo pipefail
 
-kubernetes=1.36.3
+kubernetes=$(cat "$(dirname "${BASH_SOURCE[0]}")/version")
 helm=4.3.1
 programs=(kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet)
 needed=(etcd kube-apiserver kube-controller-manager kubectl) # what a control plane can't do without

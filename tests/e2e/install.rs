@@ -13,7 +13,7 @@ use crate::nodes;
 const KINDS: &str = "deployments,replicasets,pods,services,endpointslices,secrets,serviceaccounts,roles,rolebindings,\
                      leases,poddisruptionbudgets,networkpolicies,configmaps";
 
-/// The API server accepts it with every switch on, too.
+/// The API server accepts it with every switch on, too, but for the ServiceMonitor, whose definition is another project's.
 pub(crate) async fn the_chart_is_valid_in_every_variant(cluster: &Cluster) {
     cluster.say("asks the API server about the chart's variants");
     cluster.kubectl(&format!("create namespace {SYSTEM}")).await;

@@ -14,6 +14,6 @@ tests/cluster/prepare.sh helm
 deploy/chart.sh --check
 # Quick to build is what counts here; `make image` gives the optimised ones.
 PROFILE="${PROFILE:-dev}" deploy/image.sh archive
-programs="${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/1.36.3}"
+programs="${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/$(cat tests/cluster/version)}"
 export PATH="$programs:$PATH" RINGHOLD_E2E=1
 exec ${CARGO:-cargo} test --locked --test e2e -- --nocapture

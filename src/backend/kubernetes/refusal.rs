@@ -77,6 +77,12 @@ pub(super) fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
+/// Whether another copy bears the name by now, so that the one that was meant is gone. There is no reason for it but the
+/// words.
+pub(super) fn is_another_copy(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409 && status.message.contains("UID in precondition"))
+}
+
 /// Whether an object of this name exists already.
 pub(super) fn already_exists(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists")

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::Context;
 use super::registry::in_force;
-use crate::api::LoadBalancer;
+use crate::api::{LoadBalancer, PodTemplate};
 use crate::backend::Backend;
 use crate::controller::accept::{Refusal, accept};
 use crate::controller::claims::Conflict;
@@ -16,15 +18,23 @@ use crate::model::{Desired, Listener};
 pub(super) enum Verdict {
     /// Follow this.
     Accepted(Box<Desired>),
-    /// Keep what runs. Where nothing does yet, this is what ran before this process began.
-    Refused(Refusal, Option<Box<Desired>>),
+    /// Keep what runs. Where nothing does yet, this is known of what ran before this process began.
+    Refused(Refusal, Option<Fallback>),
+}
+
+/// What is followed in place of a spec that is refused.
+pub(super) struct Fallback {
+    pub(super) desired: Box<Desired>,
+    /// Its template is the fleet's own. Without that only the routes can be followed.
+    pub(super) is_whole: bool,
 }
 
 /// Decides on a resource's spec. `is_running`: an earlier spec is followed already.
 pub(super) async fn decide<B: Backend>(context: &Context<B>, resource: &LoadBalancer, is_running: bool) -> Verdict {
     let mut desired = match validate(resource) {
         Ok(desired) => desired,
-        Err(errors) => return Verdict::Refused(errors.into(), None),
+        Err(errors) if is_running => return Verdict::Refused(errors.into(), None),
+        Err(errors) => return Verdict::Refused(errors.into(), routes_alone(context, resource).await),
     };
     let manifest = (context.manifest)(&desired);
     let prepared = Arc::make_mut(&mut desired.template);
@@ -38,9 +48,24 @@ pub(super) async fn decide<B: Backend>(context: &Context<B>, resource: &LoadBala
                 Some(listener) => claim(context, resource, with_listener(desired, listener)).await.ok(),
                 None => None,
             };
-            Verdict::Refused(refusal, before.map(Box::new))
+            let whole = |desired| Fallback { desired: Box::new(desired), is_whole: true };
+            Verdict::Refused(refusal, before.map(whole))
         }
     }
+}
+
+/// A template that can't be read makes no pods, and keeps none from being routed to: each bears its own port.
+async fn routes_alone<B: Backend>(context: &Context<B>, resource: &LoadBalancer) -> Option<Fallback> {
+    let mut readable = resource.clone();
+    let container = json!({"name": "unknown", "image": "unknown", "ports": [{"containerPort": 1}]});
+    readable.spec.template = PodTemplate(json!({"spec": {"containers": [container]}}));
+    readable.spec.target_port = None;
+    let mut desired = validate(&readable).ok()?;
+    if let Some(listener) = in_force(resource) {
+        desired = with_listener(desired, listener);
+    }
+    let desired = Box::new(claim(context, resource, desired).await.ok()?);
+    Some(Fallback { desired, is_whole: false })
 }
 
 /// Takes the port and hosts, opens the port, has the backend agree; all of it or nothing.

@@ -34,8 +34,16 @@ pub(super) struct Exposures {
 pub(super) enum ExposeError {
     /// Somebody else's object has the name.
     NameTaken { message: String },
-    /// The API server refused, or did not answer.
-    Api(String),
+    /// The API server will not have it, until something else changes.
+    Refused {
+        /// In the API server's own words.
+        message: String,
+    },
+    /// The API server did not answer, or can't now.
+    Unavailable {
+        /// What happened.
+        message: String,
+    },
 }
 
 // === impl Exposures ===
@@ -78,7 +86,7 @@ impl Exposures {
         let kept = self.services.keep(desired, name, service).await;
         for (name, wanted) in slices {
             // Slices of a Service that is not ours would send its requests to us.
-            let wanted = wanted.filter(|_| kept.is_ok());
+            let wanted = wanted.filter(|_| !matches!(kept, Err(ExposeError::NameTaken { .. })));
             outcome = outcome.and(self.slices.keep(desired, &name, wanted).await);
         }
         kept.and(outcome)
@@ -129,8 +137,17 @@ fn budget(desired: &Desired) -> Value {
 
 // === impl ExposeError ===
 
-impl From<kube::Error> for ExposeError {
-    fn from(error: kube::Error) -> Self {
-        Self::Api(format!("failed to expose the fleet: {error}"))
+impl ExposeError {
+    /// The API server's answer to a request for an object of ours.
+    pub(super) fn of(what: &str, error: kube::Error) -> Self {
+        match error {
+            // A conflict, a timeout and too many requests pass by themselves.
+            kube::Error::Api(status)
+                if (400..500).contains(&status.code) && ![408, 409, 429].contains(&status.code) =>
+            {
+                Self::Refused { message: format!("{what} can't be as the spec wants it: {}", status.message) }
+            }
+            error => Self::Unavailable { message: format!("{what} can't be written now: {error}") },
+        }
     }
 }

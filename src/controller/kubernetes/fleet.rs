@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
-use super::accept::{Verdict, decide};
+use super::accept::{Fallback, Verdict, decide};
 use super::exposure::ExposeError;
+use super::registry::in_force;
 use super::routing::Routing;
 use super::{Context, Failure};
 use crate::api::{LoadBalancer, LoadBalancerStatus};
@@ -16,7 +17,7 @@ use crate::backend::kubernetes::marks::FIELD_MANAGER;
 use crate::controller::accept::Refusal;
 use crate::controller::status;
 use crate::controller::story::{self, Line};
-use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
+use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, tick};
 use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus, Listener};
 
 /// After a failed look the next comes after this, doubled each time up to [`LONGEST_PAUSE`].
@@ -24,8 +25,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// So often it is looked again whether what is in the way has gone: of a refused spec, or of an object whose name is taken.
 const WHILE_REFUSED: Duration = Duration::from_secs(10);
-/// While replicas drain elsewhere: nobody tells us when they are done there.
+/// While replicas drain elsewhere, for nobody tells us when they are done there: first after this, then after twice as long
+/// each time up to [`LONGEST_DRAINING`].
 const WHILE_DRAINING: Duration = Duration::from_millis(100);
+const LONGEST_DRAINING: Duration = Duration::from_secs(1);
 /// A plan that wants to be looked at again at once gets at least this pause.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 
@@ -36,6 +39,8 @@ pub(super) struct ClusterFleet {
     routing: Arc<Routing>,
     /// The spec that is followed, and the resource that it stood in.
     running: Option<(Desired, Arc<LoadBalancer>)>,
+    /// Only the routes are known of what runs: it is left as it is.
+    is_frozen: bool,
     /// Generation that was decided on, and how.
     decided: Option<(i64, Condition)>,
     memory: Memory,
@@ -45,6 +50,8 @@ pub(super) struct ClusterFleet {
     /// What it said of its last failure, and how often in a row it failed.
     failure: Option<String>,
     failures: u32,
+    /// The next pause while replicas drain elsewhere.
+    drain_pause: Duration,
     /// The resource is gone, and this with it.
     is_gone: bool,
 }
@@ -57,12 +64,14 @@ impl ClusterFleet {
             id,
             routing,
             running: None,
+            is_frozen: false,
             decided: None,
             memory: Memory::default(),
             told: None,
             written: None,
             failure: None,
             failures: 0,
+            drain_pause: WHILE_DRAINING,
             is_gone: false,
         }
     }
@@ -104,13 +113,13 @@ impl ClusterFleet {
         let standing = Standing {
             accepted: self.decided.as_ref().map_or_else(|| pending(resource), |(_, accepted)| accepted.clone()),
             exposure: if is_leaving { Exposure::Withdrawn } else { Exposure::Routed },
-            part,
+            part: if self.is_frozen { Part::Follows } else { part },
             elsewhere,
         };
         let moved_before = self.routing.settle(&desired, &standing, &self.memory).await;
         let now = Timestamp::now();
         let ticked = tick(&*context.backend, &context.publisher, &desired, &standing, &mut self.memory, now).await;
-        let Outcome { status, next_check, moved, shares, actions } = match ticked {
+        let Outcome { status, next_check, moved, shares, actions, failure } = match ticked {
             Ok(outcome) => outcome,
             Err(error) => return Err(self.failed(resource, part, &error, context)),
         };
@@ -127,11 +136,17 @@ impl ClusterFleet {
                 is_in_the_way = self.show(resource, status, &desired, now, context).await?;
             }
         }
+        if let Some(failure) = failure {
+            return Err(self.failed(resource, part, &failure, context));
+        }
         self.failures = 0;
         self.failure = None;
+        let waits_elsewhere = drains && others_drain && actions.is_empty();
+        let drain_pause = if waits_elsewhere { self.drain_pause } else { WHILE_DRAINING };
+        self.drain_pause = (drain_pause * 2).min(LONGEST_DRAINING);
         Ok(match next_check {
             _ if !actions.is_empty() => Action::requeue(SHORTEST_PAUSE),
-            _ if drains && others_drain => Action::requeue(WHILE_DRAINING),
+            _ if waits_elsewhere => Action::requeue(drain_pause),
             _ if self.is_refused() || is_in_the_way => Action::requeue(WHILE_REFUSED),
             Some(when) => Action::requeue(until(when).max(SHORTEST_PAUSE)),
             None => Action::await_change(),
@@ -166,11 +181,14 @@ impl ClusterFleet {
             Verdict::Accepted(desired) => {
                 let lines = self.running.as_ref().map(|(before, _)| changes(before, &desired)).unwrap_or_default();
                 self.running = Some((*desired, Arc::clone(resource)));
+                self.is_frozen = false;
                 (Ok(()), lines)
             }
             Verdict::Refused(refusal, fallback) => {
-                if let Some(desired) = fallback {
+                tracing::warn!(fleet = %self.id, reason = refusal.reason, message = refusal.message, "refused");
+                if let Some(Fallback { desired, is_whole }) = fallback {
                     self.running = Some((*desired, Arc::clone(resource)));
+                    self.is_frozen = !is_whole;
                 }
                 let is_news = before.as_ref().is_none_or(|before| before.message != refusal.message);
                 let lines = is_news.then(|| Line::warning(refusal.reason, refusal.message.clone()));
@@ -196,7 +214,9 @@ impl ClusterFleet {
         }
         if part == Part::Acts && resource.metadata.deletion_timestamp.is_none() {
             context.narrator.tell(resource, &lines);
-            self.write(resource, status::describe(&self.id, generation(resource), &listed, None), context).await?;
+            let listener = in_force(resource);
+            let status = status::describe(&self.id, generation(resource), &listed, listener.as_ref());
+            self.write(resource, status, context).await?;
         }
         Ok(Action::requeue(WHILE_REFUSED))
     }
@@ -216,15 +236,21 @@ impl ClusterFleet {
             Some(exposures) => exposures.keep(desired, spec, &context.proxies).await,
             None => Ok(()),
         };
-        if let Err(ExposeError::NameTaken { message, .. }) = &exposed {
-            self.degrade(resource, &mut fleet, message, now, context);
+        match &exposed {
+            Err(ExposeError::NameTaken { message }) => {
+                self.degrade(resource, &mut fleet, ("NameTaken", message), now, context);
+            }
+            Err(ExposeError::Refused { message }) => {
+                self.degrade(resource, &mut fleet, ("ExposeFailed", message), now, context);
+            }
+            Err(ExposeError::Unavailable { .. }) | Ok(()) => {}
         }
         let listener = Some(&desired.route.listener);
         self.write(resource, status::describe(&self.id, generation(resource), &fleet, listener), context).await?;
         match exposed {
             Ok(()) => Ok(false),
             Err(ExposeError::NameTaken { .. }) => Ok(true),
-            Err(ExposeError::Api(message)) => Err(self.fail(message)),
+            Err(ExposeError::Refused { message } | ExposeError::Unavailable { message }) => Err(self.fail(message)),
         }
     }
 
@@ -233,7 +259,7 @@ impl ClusterFleet {
         &self,
         resource: &LoadBalancer,
         fleet: &mut FleetStatus,
-        message: &str,
+        (reason, message): (&'static str, &str),
         now: Timestamp,
         context: &Context<B>,
     ) {
@@ -243,11 +269,11 @@ impl ClusterFleet {
             && degraded.status == ConditionStatus::False
         {
             degraded.status = ConditionStatus::True;
-            degraded.reason = "NameTaken";
+            degraded.reason = reason;
             message.clone_into(&mut degraded.message);
             degraded.last_transition_time = before.map_or(now, |before| before.last_transition_time.0);
             if before.is_none_or(|before| before.message != message) {
-                context.narrator.tell(resource, &[Line::warning("NameTaken", message.to_owned())]);
+                context.narrator.tell(resource, &[Line::warning(reason, message.to_owned())]);
             }
         }
     }
@@ -276,10 +302,10 @@ impl ClusterFleet {
         &mut self,
         resource: &LoadBalancer,
         part: Part,
-        error: &TickError,
+        error: &dyn std::error::Error,
         context: &Context<B>,
     ) -> Failure {
-        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         let message = format!("{error}{cause}");
         if part == Part::Acts && self.failure.as_ref() != Some(&message) {
             context.narrator.tell(resource, &[Line::warning("ReconcileFailed", message.clone())]);

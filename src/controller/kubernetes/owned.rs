@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::exposure::ExposeError;
 use crate::api::LoadBalancer;
-use crate::backend::kubernetes::pauses;
 use crate::backend::kubernetes::marks::{FIELD_MANAGER, LOADBALANCER, MANAGED_BY, RINGHOLD, every_pod};
+use crate::backend::kubernetes::pauses;
 use crate::controller::template;
 use crate::model::{Desired, FleetId};
 
@@ -72,17 +72,18 @@ where
     pub(super) async fn keep(&self, desired: &Desired, name: &str, wanted: Option<Value>) -> Result<(), ExposeError> {
         let namespace = &*desired.id.namespace;
         let api = Api::<K>::namespaced(self.client.clone(), namespace);
+        let failed = |error| ExposeError::of(&format!("the {} {name}", K::kind(&())), error);
         let known = self.store.get(&ObjectRef::new(name).within(namespace));
         let Some(wanted) = wanted.map(|wanted| mark(desired, name, wanted, &K::api_version(&()), &K::kind(&()))) else {
             return match known.filter(|known| is_ours(&**known, desired)) {
-                Some(known) => delete(&api, &known).await,
+                Some(known) => delete(&api, &known).await.map_err(failed),
                 None => Ok(()),
             };
         };
         let known = match known {
             Some(known) => Some(known),
             // Not known as ours; so whoever's it is, it is looked at before it is written.
-            None => api.get_opt(name).await?.map(Arc::new),
+            None => api.get_opt(name).await.map_err(failed)?.map(Arc::new),
         };
         match known {
             Some(known) if !is_ours(&*known, desired) => {
@@ -92,18 +93,18 @@ where
             Some(known) if serde_json::to_value(&*known).is_ok_and(|known| holds(&known, &wanted)) => return Ok(()),
             _ => {}
         }
-        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await?;
+        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await.map_err(failed)?;
         Ok(())
     }
 }
 
-async fn delete<K: Resource + Clone + Debug + DeserializeOwned>(api: &Api<K>, known: &K) -> Result<(), ExposeError> {
+async fn delete<K: Resource + Clone + Debug + DeserializeOwned>(api: &Api<K>, known: &K) -> kube::Result<()> {
     let preconditions = Preconditions { uid: known.uid(), resource_version: None };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     match api.delete(&known.name_any(), &params).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 

@@ -91,8 +91,7 @@ impl Proxies {
         let (pods, writer) = reflector::store();
         let (changed, changes) = watch::channel(0);
         let only = watcher::Config::default().labels(&selector);
-        let events =
-            watcher(Api::<Pod>::namespaced(client, &namespace), only).backoff(pauses()).reflect(writer);
+        let events = watcher(Api::<Pod>::namespaced(client, &namespace), only).backoff(pauses()).reflect(writer);
         tokio::spawn(shutdown.run_until_cancelled_owned(events.for_each(move |event| {
             match event {
                 Ok(_) => changed.send_modify(|count| *count += 1),

@@ -13,7 +13,7 @@ use crate::controller::standalone::Say;
 use crate::controller::standalone::announce::announce;
 use crate::controller::standalone::declared::Declared;
 use crate::controller::story;
-use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
+use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, tick};
 use crate::controller::validate::validate;
 use crate::model::{Condition, ConditionStatus, ConditionType, Desired, FleetId, FleetStatus, Listener};
 use crate::routes::{Publisher, ScaleError};
@@ -210,15 +210,20 @@ impl LocalFleet {
         let standing =
             Standing { accepted: self.accepted.clone(), exposure, part: Part::Acts, elsewhere: Elsewhere::Nobody };
         match tick(backend, publisher, desired, &standing, &mut self.memory, now).await {
-            Ok(Outcome { status, next_check, moved, shares, actions }) => {
-                self.failed_ticks = 0;
-                self.paused_until = None;
-                self.next_check = if !actions.is_empty() { Some(now) } else { next_check };
+            Ok(Outcome { status, next_check, moved, shares, actions, failure }) => {
                 for line in story::tell(&self.id.name, &self.told, &status, moved, &shares) {
                     say(&self.id, &line.text);
                 }
                 let is_over = self.is_removed && status.members.is_empty() && actions.is_empty();
                 self.told = status;
+                match failure {
+                    Some(failure) => self.failed(&failure),
+                    None => {
+                        self.failed_ticks = 0;
+                        self.paused_until = None;
+                        self.next_check = if !actions.is_empty() { Some(now) } else { next_check };
+                    }
+                }
                 if is_over {
                     self.end(publisher);
                 }
@@ -249,12 +254,12 @@ impl LocalFleet {
         }
     }
 
-    fn failed(&mut self, error: &TickError) {
+    fn failed(&mut self, error: &dyn std::error::Error) {
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failed_ticks)).min(LONGEST_PAUSE);
         self.failed_ticks = self.failed_ticks.saturating_add(1);
         self.paused_until = Some(Timestamp::now() + pause);
         self.next_check = self.paused_until;
-        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
         tracing::warn!(fleet = %self.id, %error, cause, ?pause, "a step failed and will be tried again");
     }
 }

@@ -13,7 +13,8 @@ readonly pod_range=10.203.0.0/16
 pods_of() { echo "10.203.$1.0/24"; }
 
 readonly server="https://${node_ips[1]}:6443"
-readonly version=1.36.3
+version=$(cat "$(dirname "${BASH_SOURCE[0]}")/../version")
+readonly version
 readonly bin="${RINGHOLD_TEST_CLUSTER:-${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/test-cluster/$version}"
 find_cni() { local dir; for dir in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do [ ! -x $dir/ptp ] || { echo $dir; return; }; done; }
 cni_bin=$(find_cni)

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The version that `prepare.sh` prepares.
-const KUBERNETES: &str = "1.36.3";
+const KUBERNETES: &str = include_str!("../version");
 /// What a control plane can't do without.
 const NEEDED: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
 
@@ -72,7 +72,7 @@ impl Binaries {
 fn prepared() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-    set("RINGHOLD_TEST_CLUSTER").or_else(|| Some(cache()?.join("ringhold/test-cluster").join(KUBERNETES)))
+    set("RINGHOLD_TEST_CLUSTER").or_else(|| Some(cache()?.join("ringhold/test-cluster").join(KUBERNETES.trim())))
 }
 
 // === impl Missing ===
