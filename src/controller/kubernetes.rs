@@ -12,6 +12,7 @@ mod proxies;
 mod registry;
 mod routing;
 mod stats;
+mod truce;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use ringhold_test_cluster::eventually;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -150,4 +150,24 @@ async fn until_led_to(world: &World, slice: &str, wanted: &[(&str, bool)]) {
         (found == wanted.iter().copied().map(Some).collect::<Vec<_>>()).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_somebody_changes_is_mended_and_who_insists_is_not_fought() {
+    let Some(world) = world().await else { return };
+    let operator = world.operator_with("a", &FLAGS).await;
+    world.apply(&world.manifest(1)).await;
+    world.until_settled(1).await;
+    let services = world.all::<Service>();
+    let port = async || services.get("web").await.unwrap().spec.unwrap().ports.unwrap()[0].port;
+    let other = json!({"spec": {"ports": [{"name": "http", "port": 81, "protocol": "TCP"}]}});
+    let mut mended = 0;
+    for _ in 0..10 {
+        services.patch("web", &PatchParams::default(), &Patch::Merge(&other)).await.unwrap();
+        world.look_again(&operator).await;
+        world.look_again(&operator).await;
+        mended += usize::from(port().await == 80);
+    }
+    assert!(mended <= 2, "it was written against {mended} times out of 10");
+    eventually("it is mended", async || (port().await == 80).then_some(())).await;
 }

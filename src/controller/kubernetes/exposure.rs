@@ -39,6 +39,8 @@ pub(super) enum ExposeError {
         /// In the API server's own words.
         message: String,
     },
+    /// It was written a moment ago and is not so any more, or not yet as far as is known.
+    Contested,
     /// The API server did not answer, or can't now.
     Unavailable {
         /// What happened.

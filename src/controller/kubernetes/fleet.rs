@@ -142,15 +142,17 @@ impl ClusterFleet {
         self.failures = 0;
         self.failure = None;
         let waits_elsewhere = drains && others_drain && actions.is_empty();
-        let drain_pause = if waits_elsewhere { self.drain_pause } else { WHILE_DRAINING };
-        self.drain_pause = (drain_pause * 2).min(LONGEST_DRAINING);
-        Ok(match next_check {
-            _ if !actions.is_empty() => Action::requeue(SHORTEST_PAUSE),
-            _ if waits_elsewhere => Action::requeue(drain_pause),
-            _ if self.is_refused() || is_in_the_way => Action::requeue(WHILE_REFUSED),
-            Some(when) => Action::requeue(until(when).max(SHORTEST_PAUSE)),
-            None => Action::await_change(),
-        })
+        let drain_pause = self.drain_pause;
+        self.drain_pause = if waits_elsewhere { (drain_pause * 2).min(LONGEST_DRAINING) } else { WHILE_DRAINING };
+        // Where several things are waited for, the first to come decides.
+        let due = next_check.map(|when| until(when).max(SHORTEST_PAUSE));
+        let pauses = [
+            due,
+            (!actions.is_empty()).then_some(SHORTEST_PAUSE),
+            waits_elsewhere.then_some(drain_pause),
+            (self.is_refused() || is_in_the_way).then_some(WHILE_REFUSED),
+        ];
+        Ok(pauses.into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
     }
 
     /// Who begins to act goes on from what the one before it wrote.
@@ -221,8 +223,8 @@ impl ClusterFleet {
         Ok(Action::requeue(WHILE_REFUSED))
     }
 
-    /// What belongs around the fleet, and what is to be said of it. Says whether somebody else's object is in the way,
-    /// which nobody tells us when it goes.
+    /// What belongs around the fleet, and what is to be said of it. Says whether something is in the way that
+    /// nobody tells us of when it goes, such as somebody else's object.
     async fn show<B: Backend>(
         &mut self,
         resource: &Arc<LoadBalancer>,
@@ -243,13 +245,13 @@ impl ClusterFleet {
             Err(ExposeError::Refused { message }) => {
                 self.degrade(resource, &mut fleet, ("ExposeFailed", message), now, context);
             }
-            Err(ExposeError::Unavailable { .. }) | Ok(()) => {}
+            Err(ExposeError::Contested | ExposeError::Unavailable { .. }) | Ok(()) => {}
         }
         let listener = Some(&desired.route.listener);
         self.write(resource, status::describe(&self.id, generation(resource), &fleet, listener), context).await?;
         match exposed {
             Ok(()) => Ok(false),
-            Err(ExposeError::NameTaken { .. }) => Ok(true),
+            Err(ExposeError::NameTaken { .. } | ExposeError::Contested) => Ok(true),
             Err(ExposeError::Refused { message } | ExposeError::Unavailable { message }) => Err(self.fail(message)),
         }
     }

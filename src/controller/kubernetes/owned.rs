@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::exposure::ExposeError;
+use super::truce::Truces;
 use crate::api::LoadBalancer;
 use crate::backend::kubernetes::marks::{FIELD_MANAGER, LOADBALANCER, MANAGED_BY, RINGHOLD, every_pod};
 use crate::backend::kubernetes::pauses;
@@ -28,6 +29,7 @@ const APPLIED: &str = "ringhold.dev/applied";
 pub(super) struct Owned<K: Resource<DynamicType = ()> + 'static> {
     client: Client,
     store: Store<K>,
+    truces: Truces,
 }
 
 impl<K> Owned<K>
@@ -54,7 +56,7 @@ where
             let name = object.labels().get(LOADBALANCER)?;
             Some(FleetId::new(&object.namespace()?, name))
         });
-        (Self { client: client.clone(), store }, touched.boxed())
+        (Self { client: client.clone(), store, truces: Truces::default() }, touched.boxed())
     }
 
     /// Completes once all are known.
@@ -74,7 +76,9 @@ where
         let api = Api::<K>::namespaced(self.client.clone(), namespace);
         let failed = |error| ExposeError::of(&format!("the {} {name}", K::kind(&())), error);
         let known = self.store.get(&ObjectRef::new(name).within(namespace));
-        let Some(wanted) = wanted.map(|wanted| mark(desired, name, wanted, &K::api_version(&()), &K::kind(&()))) else {
+        let Some((wanted, hash)) =
+            wanted.map(|wanted| mark(desired, name, wanted, &K::api_version(&()), &K::kind(&())))
+        else {
             return match known.filter(|known| is_ours(&**known, desired)) {
                 Some(known) => delete(&api, &known).await.map_err(failed),
                 None => Ok(()),
@@ -91,10 +95,25 @@ where
                 return Err(ExposeError::NameTaken { message });
             }
             Some(known) if serde_json::to_value(&*known).is_ok_and(|known| holds(&known, &wanted)) => return Ok(()),
+            Some(_) if self.truces.holds(&desired.id, name, &hash) => return Err(ExposeError::Contested),
             _ => {}
         }
-        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await.map_err(failed)?;
+        apply(&api, name, &wanted).await.map_err(failed)?;
+        self.truces.begin(&desired.id, name, &hash);
         Ok(())
+    }
+}
+
+/// Server-side apply can't take away what others have put into a list, such as a second port of our port's name. Where that
+/// makes the whole invalid, the spec is written over first.
+async fn apply<K: Clone + Debug + DeserializeOwned>(api: &Api<K>, name: &str, wanted: &Value) -> kube::Result<()> {
+    let params = PatchParams::apply(FIELD_MANAGER);
+    match api.patch(name, &params.clone().force(), &Patch::Apply(wanted)).await {
+        Err(kube::Error::Api(status)) if status.code == 422 && !wanted["spec"].is_null() => {
+            api.patch(name, &params, &Patch::Merge(json!({"spec": wanted["spec"]}))).await?;
+            api.patch(name, &params.force(), &Patch::Apply(wanted)).await.map(drop)
+        }
+        applied => applied.map(drop),
     }
 }
 
@@ -108,8 +127,8 @@ async fn delete<K: Resource + Clone + Debug + DeserializeOwned>(api: &Api<K>, kn
     }
 }
 
-/// Adds whose it is.
-fn mark(desired: &Desired, name: &str, mut object: Value, api_version: &str, kind: &str) -> Value {
+/// Adds whose it is, and a hash of all that is wanted, which is returned as well.
+fn mark(desired: &Desired, name: &str, mut object: Value, api_version: &str, kind: &str) -> (Value, String) {
     object["apiVersion"] = json!(api_version);
     object["kind"] = json!(kind);
     let metadata = &mut object["metadata"];
@@ -125,9 +144,9 @@ fn mark(desired: &Desired, name: &str, mut object: Value, api_version: &str, kin
         "controller": true,
         "blockOwnerDeletion": true,
     }]);
-    let applied = template::hash(&object);
-    object["metadata"]["annotations"][APPLIED] = json!(applied.0);
-    object
+    let hash = template::hash(&object).0.to_string();
+    object["metadata"]["annotations"][APPLIED] = json!(hash);
+    (object, hash)
 }
 
 /// Whether what is wanted is there already, whatever else is, too: defaults, and what others have added. Fields that are no
