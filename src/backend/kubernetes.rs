@@ -8,13 +8,13 @@ mod index;
 mod life;
 mod manifest;
 pub mod marks;
-mod pauses;
 mod pod;
 mod refusal;
 mod requests;
 mod trouble;
 mod version;
 mod watch;
+mod watching;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,8 +34,8 @@ use pod::Sighting;
 use requests::Requests;
 
 pub use manifest::effective_manifest;
-pub use pauses::pauses;
 pub use watch::PodWatch;
+pub use watching::{pauses, watching};
 
 /// So often a drain mark is tried on a pod that changes each time between the look and the write.
 const MARK_ATTEMPTS: usize = 8;

@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
-use crate::backend::kubernetes::pauses;
+use crate::backend::kubernetes::{pauses, watching};
 use crate::controller::leader::Leader;
 use crate::controller::manifest::identity;
 use crate::controller::tick::Part;
@@ -142,7 +142,7 @@ pub async fn run<B: Backend>(config: KubernetesConfig<B>, shutdown: Shutdown, re
         exposures,
         stats: config.stats,
     });
-    let events = watcher(api, watcher::Config::default()).backoff(pauses()).reflect_shared(writer);
+    let events = watcher(api, watching()).backoff(pauses()).reflect_shared(writer);
     let watched = tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow(Arc::clone(&context), events)));
     let answered = tokio::spawn(shutdown.clone().run_until_cancelled_owned(refuse_to_scale(config.scale_requests)));
     let announced = tokio::spawn(shutdown.clone().run_until_cancelled_owned(announce(Arc::clone(&context), ready)));

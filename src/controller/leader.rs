@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::kubernetes::pauses;
+use crate::backend::kubernetes::{pauses, watching};
 use crate::controller::tick::Part;
 
 /// After a failed request for the Lease, the next comes after this.
@@ -183,7 +183,7 @@ impl Candidate {
 /// An item whenever nobody holds the Lease.
 fn released(config: &LeaderConfig) -> impl Stream<Item = ()> + Send + use<> {
     let api = Api::<Lease>::namespaced(config.client.clone(), &config.namespace);
-    let only = watcher::Config::default().fields(&format!("metadata.name={}", config.lease));
+    let only = watching().fields(&format!("metadata.name={}", config.lease));
     watcher(api, only).backoff(pauses()).touched_objects().filter_map(async |lease| {
         let spec = lease.ok()?.spec?;
         spec.holder_identity.is_none_or(|holder| holder.is_empty()).then_some(())

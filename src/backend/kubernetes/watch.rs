@@ -12,15 +12,13 @@ use kube::api::Api;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 
-use super::pauses::pauses;
 use super::pod::Sighting;
 use super::refusal::chain;
 use super::version::Version;
+use super::watching::{pauses, watching};
 use super::{Shared, marks};
 use crate::model::ReplicaUid;
 
-/// A watch is asked anew so often, where it left off. A connection that broke without a word is noticed then.
-const WATCH_SECONDS: u32 = 60;
 /// Pods at a time, while they are listed.
 const PAGE: u32 = 500;
 /// Between two pods of a list, with the pauses after failures; past it the list is begun anew.
@@ -90,7 +88,7 @@ impl Shared {
 
 /// The list is read from a quorum, not from whatever an API server remembers: the index relies on it.
 fn config() -> Config {
-    Config::default().labels(&marks::every_pod()).page_size(PAGE).timeout(WATCH_SECONDS)
+    watching().labels(&marks::every_pod()).page_size(PAGE)
 }
 
 fn uid(pod: &Pod) -> ReplicaUid {

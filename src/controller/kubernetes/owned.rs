@@ -18,7 +18,7 @@ use super::exposure::ExposeError;
 use super::truce::Truces;
 use crate::api::LoadBalancer;
 use crate::backend::kubernetes::marks::{FIELD_MANAGER, LOADBALANCER, MANAGED_BY, RINGHOLD, every_pod};
-use crate::backend::kubernetes::pauses;
+use crate::backend::kubernetes::{pauses, watching};
 use crate::controller::template;
 use crate::model::{Desired, FleetId};
 
@@ -49,7 +49,7 @@ where
             None => Api::all(client.clone()),
         };
         let (store, writer) = reflector::store();
-        let ours = watcher::Config::default().labels(&every_pod());
+        let ours = watching().labels(&every_pod());
         let touched = watcher(api, ours).backoff(pauses()).reflect(writer).touched_objects();
         let touched = touched.filter_map(async |object| {
             let object: K = object.inspect_err(|error| tracing::debug!(%error, "a watch begins anew")).ok()?;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::backend::kubernetes::pauses;
+use crate::backend::kubernetes::{pauses, watching};
 use crate::controller::tick::Elsewhere;
 use crate::model::{FleetId, ReplicaUid, Traffic};
 use crate::shutdown::Shutdown;
@@ -90,7 +90,7 @@ impl Proxies {
         let ProxiesConfig { client, namespace, selector, me } = config;
         let (pods, writer) = reflector::store();
         let (changed, changes) = watch::channel(0);
-        let only = watcher::Config::default().labels(&selector);
+        let only = watching().labels(&selector);
         let events = watcher(Api::<Pod>::namespaced(client, &namespace), only).backoff(pauses()).reflect(writer);
         tokio::spawn(shutdown.run_until_cancelled_owned(events.for_each(move |event| {
             match event {
