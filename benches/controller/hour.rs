@@ -17,10 +17,11 @@ use crate::world::World;
 const HOUR: f64 = 3600.0;
 /// How long the connections stay cut: long enough that none is overlooked.
 const CUT: Duration = Duration::from_millis(200);
-/// How long after a cut everything has come back for certain: kube tries again after 0.8 s, then after ever longer.
+/// How long after a cut everything has come back for certain: the operator tries again after half a second, then after
+/// up to four.
 const RECOVERY: Duration = Duration::from_secs(15);
-/// A watch that does not say how long it lives.
-const WATCH_SECONDS: f64 = 290.0;
+/// How long a watch of the operator's lives, where it does not say.
+const WATCH_SECONDS: f64 = 60.0;
 
 /// The hour, with its parts.
 #[derive(Debug, Serialize)]

@@ -102,7 +102,7 @@ impl fmt::Display for Hour {
         line(f, "writes", &format!("{writes:.0} (measured, times {times:.0})"))?;
         line(f, "reads", &format!("{reads:.0} (measured, times {times:.0})"))?;
         line(f, "watches begun anew", &format!("{watches:.0} (which: measured; 3600 s over what each says it lives)"))?;
-        line(f, "lists for them", &format!("{relists:.0} (measured after a cut, times 3600 s over 290 s: at most)"))?;
+        line(f, "lists for them", &format!("{relists:.0} (measured after a cut, times 3600 s over 60 s: at most)"))?;
         line(f, "sum", &format!("{sum:.0} an hour"))
     }
 }
