@@ -35,7 +35,7 @@ pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     let leader = Arc::new(match args.role {
         Role::Proxy => Leader::never(),
         Role::All | Role::Controller => Leader::elect(LeaderConfig {
-            // Whoever hears nothing for so long has lost the Lease anyhow.
+            // Whoever hears nothing for so long has lost the Lease by then, and is told so.
             client: self::client(args.lease_seconds).await?,
             namespace: args.pod_namespace.clone(),
             lease: args.lease_name.clone(),

@@ -33,7 +33,7 @@ pub(super) fn finish(fleet: &Fleet<'_>, members: &[Ordinal], steps: &mut Steps) 
                     if replica.traffic.routed {
                         // The mark is new: the table without it is published with this plan, so look again right away.
                         steps.check_at(fleet.now);
-                    } else if !idle {
+                    } else if !idle && fleet.now < deadline {
                         steps.check_at(deadline);
                     }
                     idle || (!replica.traffic.routed && fleet.now >= deadline)

@@ -81,7 +81,7 @@ impl Drop for Finish {
             metrics.on_end(self.status, self.started.elapsed());
         }
         if self.goes_on {
-            self.client.watch.enter(Phase::Idle, self.client.idle.get());
+            self.client.watch.enter(Phase::Idle, self.client.worker.idle(self.client.idle.get()));
         }
     }
 }

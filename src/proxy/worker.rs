@@ -150,6 +150,11 @@ impl Worker {
         self.draining.get()
     }
 
+    /// How long a connection may be idle that may otherwise be so for this long.
+    pub(super) fn idle(&self, span: Duration) -> Duration {
+        if self.is_draining() { span.min(IDLE_GRACE) } else { span }
+    }
+
     pub(super) fn tick(&self) -> u64 {
         self.tick.get()
     }

@@ -45,7 +45,9 @@ async fn an_operator_that_begins_with_a_spec_it_refuses_routes_to_what_runs_and_
 
     let second = world.operator("b").await;
     assert_eq!(second.ask("ann").await, served);
-    eventually("the second leads", async || (world.leader().await.as_deref() == Some("b")).then_some(())).await;
+    eventually("the second acts", async || (second.metric("ringhold_controller_leader").await == 1).then_some(()))
+        .await;
+    world.look_again(&second).await;
     world.look_again(&second).await;
     assert_eq!(second.ask("ann").await, served);
     assert_eq!(world.living().await.iter().map(|pod| pod.uid()).collect::<Vec<_>>(), pods);
@@ -56,6 +58,8 @@ async fn an_operator_that_begins_with_a_spec_it_refuses_routes_to_what_runs_and_
     world.patch(&json!({"spec": {"template": resource.spec.template}})).await;
     world.scale(3).await;
     world.until_settled(3).await;
+    let now: Vec<_> = world.living().await.iter().map(|pod| pod.uid()).collect();
+    assert!(pods.iter().all(|uid| now.contains(uid)), "the template is what it was");
 }
 
 #[tokio::test]

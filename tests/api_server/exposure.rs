@@ -95,6 +95,18 @@ async fn a_service_that_is_refused_is_told_and_what_led_to_the_fleet_still_does(
 }
 
 #[tokio::test]
+async fn a_service_that_is_refused_from_the_beginning_is_told_in_the_api_servers_words() {
+    let Some(world) = world().await else { return };
+    let _operator = world.operator_with("a", &FLAGS).await;
+    let mut resource = world.manifest(1);
+    resource.spec.service = serde_json::from_value(json!({"type": "NodePort", "port": 80, "nodePort": 1})).unwrap();
+    world.apply(&resource).await;
+    let message = world.until_stated("Degraded", "True", "ExposeFailed").await;
+    assert!(message.contains("not in the valid range"), "{message}");
+    world.until_ready(1).await;
+}
+
+#[tokio::test]
 async fn a_drain_waits_for_the_requests_of_every_proxy() {
     let Some(world) = world().await else { return };
     let acts = world.operator_with("a", &FLAGS).await;

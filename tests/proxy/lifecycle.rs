@@ -69,6 +69,33 @@ async fn a_connection_in_use_gets_one_more_answer_which_says_that_it_is_the_last
 }
 
 #[tokio::test]
+async fn a_connection_whose_response_began_before_the_end_does_not_hold_it_up() {
+    let gate = Arc::new(Notify::new());
+    let wait = Arc::clone(&gate);
+    let replica = Replica::raw(move |mut stream| {
+        let wait = Arc::clone(&wait);
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndo").await.unwrap();
+            wait.notified().await;
+            stream.write_all(b"ne").await.unwrap();
+            read_head(&mut stream).await;
+        }
+    })
+    .await;
+    let fixture = Fixture::start(&[replica.address]).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await.unwrap();
+    let port = fixture.port;
+    let shutdown = tokio::spawn(fixture.handle.shutdown(Duration::from_secs(60)));
+    eventually("nobody listens any more", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err()).await;
+    gate.notify_one();
+    let ended = tokio::time::timeout(LONG, shutdown).await.expect("long before the deadline");
+    assert_eq!(ended.unwrap(), 0, "nothing was cut");
+}
+
+#[tokio::test]
 async fn what_runs_past_the_deadline_is_cut_and_counted() {
     let (replica, arrived, _gate) = gated().await;
     let fixture = Fixture::start(&[replica.address]).await;

@@ -29,11 +29,21 @@ pub(super) struct Fallback {
     pub(super) is_whole: bool,
 }
 
-/// Decides on a resource's spec. `is_running`: an earlier spec is followed already.
-pub(super) async fn decide<B: Backend>(context: &Context<B>, resource: &LoadBalancer, is_running: bool) -> Verdict {
+/// What is followed already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Followed {
+    Nothing,
+    /// The routes of a spec whose template can't be read.
+    Routes,
+    /// An earlier spec.
+    Spec,
+}
+
+/// Decides on a resource's spec.
+pub(super) async fn decide<B: Backend>(context: &Context<B>, resource: &LoadBalancer, followed: Followed) -> Verdict {
     let mut desired = match validate(resource) {
         Ok(desired) => desired,
-        Err(errors) if is_running => return Verdict::Refused(errors.into(), None),
+        Err(errors) if followed != Followed::Nothing => return Verdict::Refused(errors.into(), None),
         Err(errors) => return Verdict::Refused(errors.into(), routes_alone(context, resource).await),
     };
     let manifest = (context.manifest)(&desired);
@@ -42,7 +52,7 @@ pub(super) async fn decide<B: Backend>(context: &Context<B>, resource: &LoadBala
     prepared.hash = template::hash(&prepared.manifest);
     match claim(context, resource, desired.clone()).await {
         Ok(desired) => Verdict::Accepted(Box::new(desired)),
-        Err(refusal) if is_running => Verdict::Refused(refusal, None),
+        Err(refusal) if followed == Followed::Spec => Verdict::Refused(refusal, None),
         Err(refusal) => {
             let before = match in_force(resource) {
                 Some(listener) => claim(context, resource, with_listener(desired, listener)).await.ok(),
@@ -54,12 +64,16 @@ pub(super) async fn decide<B: Backend>(context: &Context<B>, resource: &LoadBala
     }
 }
 
-/// A template that can't be read makes no pods, and keeps none from being routed to: each bears its own port.
+/// A template that can't be read makes no pods, and keeps none from being routed to: each bears its own port. Their
+/// number is the one that was told last, for nothing is drained that a smaller one would leave out.
 async fn routes_alone<B: Backend>(context: &Context<B>, resource: &LoadBalancer) -> Option<Fallback> {
     let mut readable = resource.clone();
     let container = json!({"name": "unknown", "image": "unknown", "ports": [{"containerPort": 1}]});
     readable.spec.template = PodTemplate(json!({"spec": {"containers": [container]}}));
     readable.spec.target_port = None;
+    if let Some(status) = resource.status.as_ref().filter(|status| status.replicas > 0) {
+        readable.spec.replicas = status.replicas;
+    }
     let mut desired = validate(&readable).ok()?;
     if let Some(listener) = in_force(resource) {
         desired = with_listener(desired, listener);

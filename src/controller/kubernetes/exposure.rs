@@ -89,10 +89,22 @@ impl Exposures {
         for (name, wanted) in slices {
             // Slices of a Service that is not ours would send its requests to us.
             let wanted = wanted.filter(|_| !matches!(kept, Err(ExposeError::NameTaken { .. })));
-            outcome = outcome.and(self.slices.keep(desired, &name, wanted).await);
+            outcome = worse(outcome, self.slices.keep(desired, &name, wanted).await);
         }
-        kept.and(outcome)
+        worse(kept, outcome)
     }
+}
+
+/// Of two, the one that has to be told.
+fn worse(one: Result<(), ExposeError>, other: Result<(), ExposeError>) -> Result<(), ExposeError> {
+    let rank = |outcome: &Result<(), ExposeError>| match outcome {
+        Err(ExposeError::NameTaken { .. }) => 4,
+        Err(ExposeError::Refused { .. }) => 3,
+        Err(ExposeError::Unavailable { .. }) => 2,
+        Err(ExposeError::Contested) => 1,
+        Ok(()) => 0,
+    };
+    if rank(&other) > rank(&one) { other } else { one }
 }
 
 /// Our own labels and annotations are written over those of the spec.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
-use super::accept::{Fallback, Verdict, decide};
+use super::accept::{Fallback, Followed, Verdict, decide};
 use super::exposure::ExposeError;
 use super::registry::in_force;
 use super::routing::Routing;
@@ -129,30 +129,36 @@ impl ClusterFleet {
         }
         let drains = status.members.iter().any(|member| member.finishing.is_some());
         self.told = Some(status.clone());
-        let mut is_in_the_way = false;
+        let mut shown = Ok(false);
         if part == Part::Acts {
             context.narrator.tell(resource, &lines);
             if !is_leaving {
-                is_in_the_way = self.show(resource, status, &desired, now, context).await?;
+                shown = self.show(resource, status, &desired, now, context).await;
             }
         }
-        if let Some(failure) = failure {
-            return Err(self.failed(resource, part, &failure, context));
+        if let Some(failure) = &failure {
+            shown = Err(self.failed(resource, part, failure, context));
         }
-        self.failures = 0;
-        self.failure = None;
-        let waits_elsewhere = drains && others_drain && actions.is_empty();
+        let waits_elsewhere = drains && others_drain && standing.part == Part::Acts && actions.is_empty();
         let drain_pause = self.drain_pause;
         self.drain_pause = if waits_elsewhere { (drain_pause * 2).min(LONGEST_DRAINING) } else { WHILE_DRAINING };
         // Where several things are waited for, the first to come decides.
         let due = next_check.map(|when| until(when).max(SHORTEST_PAUSE));
-        let pauses = [
-            due,
-            (!actions.is_empty()).then_some(SHORTEST_PAUSE),
-            waits_elsewhere.then_some(drain_pause),
-            (self.is_refused() || is_in_the_way).then_some(WHILE_REFUSED),
-        ];
-        Ok(pauses.into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
+        let soonest = due.into_iter().chain(waits_elsewhere.then_some(drain_pause)).min();
+        let is_in_the_way = match shown {
+            Ok(is_in_the_way) => is_in_the_way,
+            // What failed is tried again ever later; what else is due is not held up by that.
+            Err(Failure { message, pause }) => {
+                let pause = soonest.map_or(pause, |soonest| pause.min(soonest.max(FIRST_PAUSE)));
+                return Err(Failure { message, pause });
+            }
+        };
+        self.failures = 0;
+        self.failure = None;
+        let acted = (!actions.is_empty()).then_some(SHORTEST_PAUSE);
+        let refused = (self.is_refused() || is_in_the_way).then_some(WHILE_REFUSED);
+        let pause = soonest.into_iter().chain(acted).chain(refused).min();
+        Ok(pause.map_or_else(Action::await_change, Action::requeue))
     }
 
     /// Who begins to act goes on from what the one before it wrote.
@@ -179,9 +185,16 @@ impl ClusterFleet {
         let before = self.decided.take().map(|(_, accepted)| accepted).or_else(|| {
             status::conditions(resource).into_iter().find(|condition| condition.kind == ConditionType::Accepted)
         });
-        let (verdict, lines) = match decide(context, resource, self.running.is_some()).await {
+        let followed = match &self.running {
+            None => Followed::Nothing,
+            Some(_) if self.is_frozen => Followed::Routes,
+            Some(_) => Followed::Spec,
+        };
+        let (verdict, lines) = match decide(context, resource, followed).await {
             Verdict::Accepted(desired) => {
-                let lines = self.running.as_ref().map(|(before, _)| changes(before, &desired)).unwrap_or_default();
+                // Nobody knows what a frozen fleet's template was.
+                let before = self.running.as_ref().filter(|_| followed == Followed::Spec);
+                let lines = before.map(|(before, _)| changes(before, &desired)).unwrap_or_default();
                 self.running = Some((*desired, Arc::clone(resource)));
                 self.is_frozen = false;
                 (Ok(()), lines)
@@ -251,8 +264,8 @@ impl ClusterFleet {
         self.write(resource, status::describe(&self.id, generation(resource), &fleet, listener), context).await?;
         match exposed {
             Ok(()) => Ok(false),
-            Err(ExposeError::NameTaken { .. } | ExposeError::Contested) => Ok(true),
-            Err(ExposeError::Refused { message } | ExposeError::Unavailable { message }) => Err(self.fail(message)),
+            Err(ExposeError::NameTaken { .. } | ExposeError::Refused { .. } | ExposeError::Contested) => Ok(true),
+            Err(ExposeError::Unavailable { message }) => Err(self.fail(message)),
         }
     }
 

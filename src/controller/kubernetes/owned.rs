@@ -89,6 +89,7 @@ where
             // Not known as ours; so whoever's it is, it is looked at before it is written.
             None => api.get_opt(name).await.map_err(failed)?.map(Arc::new),
         };
+        let exists = known.is_some();
         match known {
             Some(known) if !is_ours(&*known, desired) => {
                 let message = taken(&K::kind(&()), &*known);
@@ -98,23 +99,28 @@ where
             Some(_) if self.truces.holds(&desired.id, name, &hash) => return Err(ExposeError::Contested),
             _ => {}
         }
-        apply(&api, name, &wanted).await.map_err(failed)?;
+        apply(&api, name, &wanted, exists).await.map_err(failed)?;
         self.truces.begin(&desired.id, name, &hash);
         Ok(())
     }
 }
 
 /// Server-side apply can't take away what others have put into a list, such as a second port of our port's name. Where that
-/// makes the whole invalid, the spec is written over first.
-async fn apply<K: Clone + Debug + DeserializeOwned>(api: &Api<K>, name: &str, wanted: &Value) -> kube::Result<()> {
+/// makes the whole invalid, the spec of one that `exists` is written over first.
+async fn apply<K>(api: &Api<K>, name: &str, wanted: &Value, exists: bool) -> kube::Result<()>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
     let params = PatchParams::apply(FIELD_MANAGER);
-    match api.patch(name, &params.clone().force(), &Patch::Apply(wanted)).await {
-        Err(kube::Error::Api(status)) if status.code == 422 && !wanted["spec"].is_null() => {
-            api.patch(name, &params, &Patch::Merge(json!({"spec": wanted["spec"]}))).await?;
-            api.patch(name, &params.force(), &Patch::Apply(wanted)).await.map(drop)
+    let applied = api.patch(name, &params.clone().force(), &Patch::Apply(wanted)).await;
+    let is_invalid = matches!(&applied, Err(kube::Error::Api(status)) if status.code == 422);
+    if is_invalid && exists && !wanted["spec"].is_null() {
+        let spec = json!({"spec": wanted["spec"]});
+        if api.patch(name, &params, &Patch::Merge(spec)).await.is_ok() {
+            return api.patch(name, &params.force(), &Patch::Apply(wanted)).await.map(drop);
         }
-        applied => applied.map(drop),
     }
+    applied.map(drop)
 }
 
 async fn delete<K: Resource + Clone + Debug + DeserializeOwned>(api: &Api<K>, known: &K) -> kube::Result<()> {
