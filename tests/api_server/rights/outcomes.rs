@@ -80,7 +80,11 @@ pub(super) async fn a_lease_given_back_goes_unseen(without: Without) {
     let first = without.start("a");
     eventually("the first leads", async || (without.world.leader().await.as_deref() == Some("a")).then_some(())).await;
     let second = without.start("b");
-    eventually("the second is ready", async || second.is_ready().await.then_some(())).await;
+    // It asks for the Lease and for its watch at one time. Refused again, it knows who leads.
+    eventually("the second has seen who leads", async || {
+        (second.is_ready().await && second.log().lines().filter(|line| line.contains("403")).count() >= 2).then_some(())
+    })
+    .await;
     first.stop().await;
     without.until_refused().await;
     assert_eq!(without.world.leader().await, None);

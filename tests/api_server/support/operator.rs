@@ -93,6 +93,11 @@ impl World {
 // === impl Operator ===
 
 impl Operator {
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     pub(crate) async fn is_ready(&self) -> bool {
         get(self.admin, "/readyz", "").await.is_ok()
     }
