@@ -16,6 +16,7 @@ async fn a_settled_fleet_is_not_written_to_for_a_minute() {
     let _operator = world.operator("a").await;
     world.apply(&world.manifest(2)).await;
     world.until_settled(2).await;
+    world.until_told("Settled").await; // the last of its Events, which are written beside the status
     let writes = async || {
         let asked = cluster.audit_of(&world.access).await.unwrap();
         let writes = asked.into_iter().filter(AuditEvent::is_write);
