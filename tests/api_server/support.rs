@@ -13,7 +13,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, CustomResourceExt, Resource, ResourceExt};
 use ringhold::api::{LoadBalancer, LoadBalancerStatus, ServiceSpec};
 use ringhold_test_cluster::{
-    Access, Agent, AgentConfig, ControlPlane, ControlPlaneConfig, binaries_or_skip, eventually,
+    Access, Agent, AgentConfig, ControlPlane, ControlPlaneConfig, binaries_or_skip, eventually, eventually_ok,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -197,13 +197,18 @@ impl World {
 
     /// Waits until exactly so many replicas exist, all ready, and there is nothing left to do.
     pub(crate) async fn until_settled(&self, replicas: i32) {
-        eventually(&format!("{replicas} replicas are ready, and no more is to come"), async || {
+        eventually_ok(&format!("{replicas} replicas are ready, and no more is to come"), async || {
             let resource = self.loadbalancers.get("web").await.unwrap();
             let generation = resource.metadata.generation;
             let status = resource.status.unwrap_or_default();
             let is_new = Some(status.observed_generation) == generation;
             let is_whole = status.replicas == replicas && status.ready_replicas == replicas;
-            (is_new && is_whole && condition(&status, "Progressing") == "False").then_some(())
+            if is_new && is_whole && condition(&status, "Progressing") == "False" {
+                return Ok(());
+            }
+            let pods = self.pods.list(&self.ours()).await.unwrap().items;
+            let pods = pods.iter().map(|pod| (pod.name_any(), pod.status.as_ref()));
+            Err(format!("{status:#?}\n{:#?}", pods.collect::<Vec<_>>()))
         })
         .await;
     }

@@ -45,5 +45,5 @@ pub use agent::{Agent, AgentConfig, Run};
 pub use audit::AuditEvent;
 pub use binaries::{Binaries, Missing, binaries_or_skip};
 pub use control_plane::{ControlPlane, ControlPlaneConfig};
-pub use eventually::eventually;
+pub use eventually::{eventually, eventually_ok};
 pub use gate::Gate;
