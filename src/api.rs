@@ -5,6 +5,7 @@
 //! `controller::validate`.
 
 mod definition;
+mod ring;
 mod routing;
 mod rules;
 mod schema;
@@ -20,9 +21,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use definition::{DefinitionError, definition};
+pub use ring::{
+    KeyHashFunction, KeyPolynomialSpec, PolynomialsSpec, RingAlgorithm, RingMember, RingSection, ServerPolynomialSpec,
+};
 pub use routing::{
     BoundedLoadSpec, CookieSource, HashKeySource, HeaderSource, LimitsSpec, ListenerSpec, PathSource, QuerySource,
-    RandomSource, RetriesSpec, RingAlgorithm, RingSection, SourceIpSource, TimeoutsSpec,
+    RandomSource, RetriesSpec, SourceIpSource, TimeoutsSpec,
 };
 pub use service::{ExternalTrafficPolicy, ServiceSpec, ServiceType};
 pub use status::{ListenerInForce, LoadBalancerStatus, RingSummary};

@@ -3,35 +3,33 @@
 //! Same spec and members, same ring, on every process and architecture. A ring is immutable and is replaced whole;
 //! members that can't serve right now stay in it and are skipped by the caller.
 //!
-//! Every algorithm cuts the space of hashes into equal slots, a power of two of them, numbered by the hash's highest
-//! bits. So shares and moves are counted, not estimated, and rings of different algorithms can be compared.
+//! Every algorithm cuts the space of hashes into arcs, of which each has one owner: equal slots, or what lies between two
+//! points of a circle. So shares and moves are counted, not estimated, and rings of different algorithms can be compared.
 
 mod fingerprint;
 mod hash;
+mod ketama;
+mod maglev;
 mod polynomial;
 mod rendezvous;
 mod space;
+mod spec;
 #[cfg(test)]
 mod tests;
+mod walk;
 
-pub use hash::KeyHasher;
+pub use hash::{KeyHash, KeyHasher};
+pub use space::{MemberMoves, Moves};
+pub use spec::{BuildError, Ketama as KetamaSpec, KeyPolynomial, Polynomials, RingSpec, Seats, ServerPolynomial};
 
 use std::fmt;
 
+use ketama::Ketama;
+use maglev::Maglev;
 use polynomial::Polynomial;
 use rendezvous::Rendezvous;
-
-/// Algorithm and size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RingSpec {
-    /// Weighted rendezvous hashing, evaluated once into a table of `slots` slots (a power of two, 2 to 2²⁰).
-    Rendezvous {
-        /// How many slots.
-        slots: u32,
-    },
-    /// The 512-slot ring of the classic design, with nine virtual servers a member.
-    Polynomial,
-}
+use space::{Arcs, Space};
+use walk::Walk;
 
 /// One member: an ordinal with a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,30 +38,6 @@ pub struct Member {
     pub id: u16,
     /// Its share relative to the others; at least 1, and 1 where all are equal.
     pub weight: u16,
-}
-
-/// Why a ring could not be built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BuildError {
-    /// Two members have one id.
-    #[error("member {0} is listed twice")]
-    DuplicateMember(u16),
-    /// A weight of 0.
-    #[error("member {0} has weight 0; the least is 1")]
-    ZeroWeight(u16),
-    /// A size that is no power of two in range.
-    #[error("{0} slots: use a power of two from 2 to 1048576")]
-    Slots(u32),
-    /// The algorithm's fixed number of slots is too small.
-    #[error("the {algorithm} ring seats at most {limit} members, counted by weight, not {wanted}; use Rendezvous")]
-    TooManyMembers {
-        /// The algorithm's name.
-        algorithm: &'static str,
-        /// The sum of the members' weights.
-        wanted: u32,
-        /// The largest sum that fits.
-        limit: u32,
-    },
 }
 
 /// Equal for two rings if and only if they are built alike and send every key to the same candidates (up to hash
@@ -80,57 +54,22 @@ pub struct Ring {
     fingerprint: Fingerprint,
 }
 
-/// One algorithm's slots.
+/// One algorithm's table.
 #[derive(Debug, Clone)]
 enum Table {
     Rendezvous(Rendezvous),
+    Ketama(Ketama),
+    Maglev(Maglev),
     Polynomial(Polynomial),
 }
 
 /// One algorithm's candidates.
 enum Candidates<'ring> {
     Rendezvous(rendezvous::Candidates<'ring>),
-    Polynomial(polynomial::Candidates<'ring>),
+    Circle(Walk<'ring>),
 }
 
-// === impl RingSpec, Fingerprint ===
-
-impl RingSpec {
-    /// The algorithm's name in the resource.
-    #[must_use]
-    pub fn algorithm(&self) -> &'static str {
-        match self {
-            Self::Rendezvous { .. } => "Rendezvous",
-            Self::Polynomial => "Polynomial",
-        }
-    }
-
-    /// How many slots the ring has.
-    #[must_use]
-    pub fn slots(&self) -> u32 {
-        match self {
-            Self::Rendezvous { slots } => *slots,
-            Self::Polynomial => polynomial::SLOTS,
-        }
-    }
-}
-
-impl RingSpec {
-    /// The most members of weight 1 that such a ring seats.
-    #[must_use]
-    pub fn max_members(&self) -> u32 {
-        match self {
-            Self::Rendezvous { .. } => u32::from(u16::MAX),
-            Self::Polynomial => polynomial::MAX_MEMBERS,
-        }
-    }
-}
-
-impl Default for RingSpec {
-    fn default() -> Self {
-        Self::Rendezvous { slots: 65_536 }
-    }
-}
+// === impl Fingerprint ===
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,21 +90,21 @@ impl Ring {
         if let Some(pair) = members.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(BuildError::DuplicateMember(pair[0].id));
         }
-        if let Some(member) = members.iter().find(|member| member.weight == 0) {
-            return Err(BuildError::ZeroWeight(member.id));
-        }
-        let table = match spec {
-            RingSpec::Rendezvous { slots } => Table::Rendezvous(Rendezvous::build(slots, &members)?),
-            RingSpec::Polynomial => Table::Polynomial(Polynomial::build(&members)?),
+        spec.check(&members)?;
+        let table = match &spec {
+            RingSpec::Rendezvous { slots } => Table::Rendezvous(Rendezvous::build(*slots, &members)),
+            RingSpec::Ketama(ketama) => Table::Ketama(Ketama::build(ketama, &members)),
+            RingSpec::Maglev { slots } => Table::Maglev(Maglev::build(*slots, &members)),
+            RingSpec::Polynomial(polynomials) => Table::Polynomial(Polynomial::build(polynomials, &members)),
         };
-        let fingerprint = fingerprint::fingerprint(spec, &members, &table);
+        let fingerprint = fingerprint::fingerprint(&spec, &members, &table);
         Ok(Self { spec, members, table, fingerprint })
     }
 
     /// What it was built from.
     #[must_use]
-    pub fn spec(&self) -> RingSpec {
-        self.spec
+    pub fn spec(&self) -> &RingSpec {
+        &self.spec
     }
 
     /// The members, sorted by id.
@@ -186,39 +125,66 @@ impl Ring {
     pub fn primary(&self, hash: u64) -> Option<u16> {
         match &self.table {
             Table::Rendezvous(table) => table.primary(hash),
+            Table::Ketama(table) => table.primary(hash),
+            Table::Maglev(table) => table.primary(hash),
             Table::Polynomial(table) => table.primary(hash),
         }
     }
 
     /// All members' ids, each once, in the order in which they take this key; the first is [`Ring::primary`].
     ///
-    /// The first four allocate nothing.
+    /// The first four allocate nothing; on circles the first eight.
     #[inline]
     pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u16> + '_ {
+        let members = &self.members;
         match &self.table {
-            Table::Rendezvous(table) => Candidates::Rendezvous(table.candidates(&self.members, hash)),
-            Table::Polynomial(table) => Candidates::Polynomial(table.candidates(hash)),
+            Table::Rendezvous(table) => Candidates::Rendezvous(table.candidates(members, hash)),
+            Table::Ketama(table) => Candidates::Circle(table.candidates(members, hash)),
+            Table::Maglev(table) => Candidates::Circle(table.candidates(members, hash)),
+            Table::Polynomial(table) => Candidates::Circle(table.candidates(members, hash)),
         }
     }
 
     /// Every member's share of the key space, in the order of [`Ring::members`]; sums to 1.
     #[must_use]
     pub fn shares(&self) -> Vec<f64> {
-        space::shares(&self.members, self.owners())
+        self.space().shares(&self.members)
     }
 
-    /// The share of the key space, 0 to 1, that has another owner in `next`.
+    /// What becomes of keys if `next` follows.
     #[must_use]
-    pub fn moved_share(&self, next: &Ring) -> f64 {
-        space::moved_share(self.owners(), next.owners())
+    pub fn moves(&self, next: &Ring) -> Moves {
+        self.space().moves(next.space())
     }
 
-    /// The owner of each slot, in the order of the hashes; empty without members.
-    fn owners(&self) -> &[u16] {
+    /// How many slots, points or virtual servers the table has.
+    #[must_use]
+    pub fn size(&self) -> usize {
         match &self.table {
-            Table::Rendezvous(table) => table.owners(),
-            Table::Polynomial(table) => table.owners(),
+            Table::Polynomial(table) => table.circle().len(),
+            _ => self.space().owners.len(),
         }
+    }
+
+    /// The memory that the table takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.table {
+            Table::Rendezvous(table) => table.bytes(),
+            Table::Ketama(table) => table.bytes(),
+            Table::Maglev(table) => table.bytes(),
+            Table::Polynomial(table) => table.bytes(),
+        }
+    }
+
+    fn space(&self) -> Space<'_> {
+        let (owners, arcs) = match &self.table {
+            Table::Rendezvous(table) => (table.owners(), Arcs::Equal),
+            Table::Ketama(table) => (table.owners(), Arcs::Points(table.points())),
+            Table::Maglev(table) => (table.owners(), Arcs::Equal),
+            Table::Polynomial(table) => (table.owners(), Arcs::Equal),
+        };
+        Space { owners, arcs }
     }
 }
 
@@ -231,7 +197,7 @@ impl Iterator for Candidates<'_> {
     fn next(&mut self) -> Option<u16> {
         match self {
             Self::Rendezvous(candidates) => candidates.next(),
-            Self::Polynomial(candidates) => candidates.next(),
+            Self::Circle(walk) => walk.next(),
         }
     }
 }

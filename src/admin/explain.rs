@@ -34,7 +34,7 @@ pub(super) async fn explain(
         .route
         .as_ref()
         .ok_or_else(|| ApiError::NotRouted { id: fleet.id.clone(), reason: why_not_routed(fleet) })?;
-    let hash = state.hasher.hash(&bytes);
+    let hash = state.hasher.hash(route.policy.key_hash, &bytes);
     let candidates = route.explain(hash);
     let taken = candidates.iter().position(|candidate| candidate.verdict == Verdict::Taken);
     Ok(Json(Explained {

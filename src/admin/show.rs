@@ -48,7 +48,7 @@ struct Ring {
     algorithm: &'static str,
     members: usize,
     fingerprint: String,
-    slots: u32,
+    slots: usize,
 }
 
 /// A member of the ring and who serves its keys.
@@ -129,7 +129,7 @@ impl Ring {
             algorithm: ring.spec().algorithm(),
             members: ring.members().len(),
             fingerprint: ring.fingerprint().to_string(),
-            slots: ring.spec().slots(),
+            slots: ring.size(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The part of the spec that requests meet: listener, key, ring, limits.
+//! The part of the spec that requests meet: listener, key, limits.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,28 +83,6 @@ pub struct SourceIpSource {}
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 pub struct RandomSource {}
 
-/// Algorithm and size of the ring.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RingSection {
-    /// How keys are spread over the replicas.
-    pub algorithm: RingAlgorithm,
-    /// How many slots the table has, a power of two from 2 to 1,048,576. More slots, more even shares. Only for
-    /// `Rendezvous`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slots: Option<i32>,
-}
-
-/// How keys are spread over the replicas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-pub enum RingAlgorithm {
-    /// Rendezvous hashing in a table: even, and no key moves that need not.
-    #[default]
-    Rendezvous,
-    /// The classic 512-slot ring with polynomial hash functions; for demonstration, it is uneven.
-    Polynomial,
-}
-
 /// Keeps any replica from having many more requests at one time than its share.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct BoundedLoadSpec {
@@ -161,12 +139,6 @@ fn root() -> String {
 impl Default for ListenerSpec {
     fn default() -> Self {
         Self { port: 5000, hostnames: Vec::new() }
-    }
-}
-
-impl Default for RingSection {
-    fn default() -> Self {
-        Self { algorithm: RingAlgorithm::Rendezvous, slots: None }
     }
 }
 

@@ -27,8 +27,23 @@ const TOKEN: &str = "self.matches('^[!#$%&\\'*+.^_`|~0-9A-Za-z-]+$')";
 pub(super) const RULES: &[Rule] = &[
     Rule {
         at: "",
-        rule: "self.ring.algorithm != 'Polynomial' || self.replicas <= 56",
-        message: "a Polynomial ring seats at most 56 replicas; use Rendezvous in spec.ring.algorithm",
+        rule: "self.ring.algorithm != 'Polynomial' || self.replicas + (has(self.ring.members) ? \
+               self.ring.members.map(m, m.weight - 1).sum() : 0) <= 56",
+        message: "a Polynomial ring seats at most 56 replicas, counted by weight; use Rendezvous in spec.ring.algorithm",
+        field: Some(".replicas"),
+    },
+    Rule {
+        at: "",
+        rule: "self.ring.algorithm != 'Ketama' || (self.replicas + (has(self.ring.members) ? \
+               self.ring.members.map(m, m.weight - 1).sum() : 0)) * (has(self.ring.points) ? self.ring.points : 160) \
+               <= 1048576",
+        message: "a Ketama ring has at most 1048576 points, replicas counted by weight times spec.ring.points; use fewer",
+        field: Some(".replicas"),
+    },
+    Rule {
+        at: "",
+        rule: "self.ring.algorithm != 'Maglev' || self.replicas <= (has(self.ring.slots) ? self.ring.slots : 65536)",
+        message: "a Maglev ring needs a slot for each replica; use more in spec.ring.slots",
         field: Some(".replicas"),
     },
     Rule {
@@ -93,16 +108,46 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         at: "ring",
-        rule: "self.algorithm != 'Polynomial' || !has(self.slots)",
-        message: "leave it out: the Polynomial ring always has 512 slots",
+        rule: "!has(self.slots) || self.algorithm in ['Rendezvous', 'Maglev']",
+        message: "leave it out: only Rendezvous and Maglev have slots",
         field: Some(".slots"),
     },
     Rule {
-        at: "ring.slots",
-        rule: "self in [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, \
-               262144, 524288, 1048576]",
+        at: "ring",
+        rule: "!has(self.slots) || self.algorithm != 'Rendezvous' || self.slots in [2, 4, 8, 16, 32, 64, 128, 256, 512, \
+               1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576]",
         message: "use a power of two from 2 to 1048576",
-        field: None,
+        field: Some(".slots"),
+    },
+    Rule {
+        at: "ring",
+        rule: "!has(self.slots) || self.algorithm != 'Maglev' || (self.slots >= 2 && self.slots <= 1048576)",
+        message: "use a number from 2 to 1048576",
+        field: Some(".slots"),
+    },
+    Rule {
+        at: "ring",
+        rule: "!has(self.points) || self.algorithm == 'Ketama'",
+        message: "leave it out: only Ketama has points",
+        field: Some(".points"),
+    },
+    Rule {
+        at: "ring",
+        rule: "!has(self.polynomials) || self.algorithm == 'Polynomial'",
+        message: "leave it out: only Polynomial has polynomials",
+        field: Some(".polynomials"),
+    },
+    Rule {
+        at: "ring",
+        rule: "!has(self.keyHash) || self.keyHash != 'Crc32' || self.algorithm == 'Ketama'",
+        message: "use SipHash or Xxh3: CRC-32 is for Ketama, which needs no more of a key",
+        field: Some(".keyHash"),
+    },
+    Rule {
+        at: "ring",
+        rule: "!has(self.members) || self.algorithm == 'Ketama' || self.members.all(m, !has(m.name))",
+        message: "leave the names out: only Ketama places members by name",
+        field: Some(".members"),
     },
     Rule {
         at: "rollout",

@@ -2,6 +2,7 @@
 //! path, its value and the rule.
 
 mod key;
+mod ring;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -12,12 +13,9 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::api::{
-    HealthSpec, LimitsSpec, LoadBalancer, LoadBalancerSpec, RetriesSpec, RingAlgorithm, RingSection, RolloutSpec,
-};
+use crate::api::{HealthSpec, LimitsSpec, LoadBalancer, LoadBalancerSpec, RetriesSpec, RolloutSpec};
 use crate::controller::{manifest, template};
 use crate::model::{Desired, FleetId, FleetUid, Health, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts};
-use crate::ring::RingSpec;
 
 pub use service::{Service, service};
 
@@ -57,19 +55,14 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let listener = listener(spec, &mut check);
     service::checked(spec, &mut check);
     let hash_key = key::sources(&spec.hash_key, &mut check);
-    let ring = ring(&spec.ring, &mut check);
-    if u32::from(replicas) > ring.max_members() {
-        let (algorithm, most) = (ring.algorithm(), ring.max_members());
-        let rule = format!("a {algorithm} ring seats at most {most} replicas; use Rendezvous in spec.ring.algorithm");
-        check.fail("spec.replicas", &replicas.to_string(), &rule);
-    }
+    let ring::Checked { ring, key_hash, weights } = ring::checked(spec, replicas, &mut check);
     let bounded_load = bounded_load(spec, &mut check);
     let rollout = rollout(&spec.rollout, replicas, &mut check);
     let health = health(&spec.health, &mut check);
     let timeouts = timeouts(spec, &mut check);
     let retries = retries(&spec.retries, &mut check);
     let limits = limits(&spec.limits, &mut check);
-    let route = RoutePolicy { listener, hash_key, ring, bounded_load, timeouts, retries, limits };
+    let route = RoutePolicy { listener, hash_key, key_hash, ring, weights, bounded_load, timeouts, retries, limits };
     let template = template::template(spec, &mut check);
     let generation = resource.metadata.generation.unwrap_or(1);
     let uid = FleetUid(resource.metadata.uid.as_deref().unwrap_or_default().into());
@@ -140,26 +133,6 @@ fn is_hostname(name: &str) -> bool {
 
 fn is_visible(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn ring(section: &RingSection, check: &mut Checker) -> RingSpec {
-    const PATH: &str = "spec.ring.slots";
-    match (section.algorithm, section.slots) {
-        (RingAlgorithm::Polynomial, None) => RingSpec::Polynomial,
-        (RingAlgorithm::Polynomial, Some(slots)) => {
-            check.fail(PATH, &slots.to_string(), "leave it out: the Polynomial ring always has 512 slots");
-            RingSpec::Polynomial
-        }
-        (RingAlgorithm::Rendezvous, None) => RingSpec::default(),
-        (RingAlgorithm::Rendezvous, Some(slots)) => {
-            let usable =
-                u32::try_from(slots).ok().filter(|slots| (2..=1 << 20).contains(slots) && slots.is_power_of_two());
-            if usable.is_none() {
-                check.fail(PATH, &slots.to_string(), "use a power of two from 2 to 1048576");
-            }
-            RingSpec::Rendezvous { slots: usable.unwrap_or(2) }
-        }
-    }
 }
 
 fn bounded_load(spec: &LoadBalancerSpec, check: &mut Checker) -> Option<f64> {

@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{FleetId, FleetUid, TemplateHash};
-use crate::ring::RingSpec;
+use crate::model::{FleetId, FleetUid, Ordinal, TemplateHash};
+use crate::ring::{KeyHash, RingSpec};
 
 /// One accepted LoadBalancer.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,8 +101,12 @@ pub struct RoutePolicy {
     pub listener: Listener,
     /// Where the key comes from; the first that yields one wins, and after the last a random key does.
     pub hash_key: Vec<KeySource>,
+    /// How keys are hashed.
+    pub key_hash: KeyHash,
     /// Algorithm and size of the ring.
     pub ring: RingSpec,
+    /// The weights of ordinals in the ring; 1 where none is named.
+    pub weights: BTreeMap<Ordinal, u16>,
     /// `boundedLoad.factor`; `None`: off. At least 1.
     pub bounded_load: Option<f64>,
     /// How long the proxy waits, for what.
@@ -182,6 +186,16 @@ pub struct Limits {
     pub max_concurrent_per_replica: u32,
     /// Longest request body in bytes, past it 413; 0: no limit.
     pub max_body_bytes: u64,
+}
+
+// === impl RoutePolicy ===
+
+impl RoutePolicy {
+    /// An ordinal's weight in the ring.
+    #[must_use]
+    pub fn weight(&self, ordinal: Ordinal) -> u16 {
+        self.weights.get(&ordinal).copied().unwrap_or(1)
+    }
 }
 
 // === impl Desired ===

@@ -48,7 +48,9 @@ fn desired(replicas: u16) -> Desired {
         route: Arc::new(RoutePolicy {
             listener: Listener { port: 5000, hostnames: Vec::new() },
             hash_key: Vec::new(),
+            key_hash: Default::default(),
             ring: Default::default(),
+            weights: Default::default(),
             bounded_load: None,
             timeouts: Timeouts { connect: second, response_header: second, idle: second },
             retries: Retries { attempts: 2, budget_percent: 20 },

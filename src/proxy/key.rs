@@ -11,7 +11,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Uri};
 use percent_encoding::percent_decode;
 
-use crate::model::{CookieKey, KeySource};
+use crate::model::{CookieKey, KeySource, RoutePolicy};
 use crate::proxy::metrics::Source;
 use crate::ring::KeyHasher;
 
@@ -27,9 +27,10 @@ pub(super) struct Key {
 }
 
 /// Finds the key. `peer` is the client's address as text.
-pub(super) fn of(sources: &[KeySource], headers: &HeaderMap, uri: &Uri, peer: &HeaderValue, hasher: &KeyHasher) -> Key {
-    let found = |bytes: &[u8], source| Key { hash: hasher.hash(bytes), source, set_cookie: None };
-    for source in sources {
+pub(super) fn of(policy: &RoutePolicy, headers: &HeaderMap, uri: &Uri, peer: &HeaderValue, hasher: &KeyHasher) -> Key {
+    let hash = |key: &[u8]| hasher.hash(policy.key_hash, key);
+    let found = |key: &[u8], source| Key { hash: hash(key), source, set_cookie: None };
+    for source in &policy.hash_key {
         match source {
             KeySource::Header(name) => {
                 if let Some(value) = headers.get_all(name).iter().find(|value| !value.is_empty()) {
@@ -42,8 +43,7 @@ pub(super) fn of(sources: &[KeySource], headers: &HeaderMap, uri: &Uri, peer: &H
                 }
                 let value = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
                 if let Some(set_cookie) = set_cookie(cookie, &value) {
-                    let hash = hasher.hash(value.as_bytes());
-                    return Key { hash, source: Source::NewCookie, set_cookie: Some(set_cookie) };
+                    return Key { set_cookie: Some(set_cookie), ..found(value.as_bytes(), Source::NewCookie) };
                 }
             }
             KeySource::Query(name) => {

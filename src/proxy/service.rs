@@ -81,7 +81,7 @@ async fn proxy(
     }
     let key = {
         let hasher = &client.worker.config.key_hasher;
-        key::of(&policy.hash_key, request.headers(), request.uri(), &client.peer, hasher)
+        key::of(&policy, request.headers(), request.uri(), &client.peer, hasher)
     };
     client.worker.shard.on_source(key.source);
 

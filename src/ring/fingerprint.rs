@@ -2,15 +2,15 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::ring::{Fingerprint, Member, RingSpec, Table};
+use crate::ring::{Fingerprint, Member, RingSpec, Table, polynomial};
 
 /// Hashes everything that decides over candidates, as little-endian bytes, so that architectures agree.
 ///
 /// XXH3 is fast, stable and not made to withstand forgery; nobody gains from forging a fingerprint.
-pub(super) fn fingerprint(spec: RingSpec, members: &[Member], table: &Table) -> Fingerprint {
+pub(super) fn fingerprint(spec: &RingSpec, members: &[Member], table: &Table) -> Fingerprint {
     let mut words = Words { hash: Xxh3::new(), buffer: Vec::with_capacity(FLUSH_AT) };
     words.hash.update(spec.algorithm().as_bytes());
-    words.hash.update(&spec.slots().to_le_bytes());
+    words.hash.update(&size(spec).to_le_bytes());
     words.hash.update(&(members.len() as u64).to_le_bytes());
     for Member { id, weight } in members {
         words.push(&[*id, *weight]);
@@ -20,12 +20,28 @@ pub(super) fn fingerprint(spec: RingSpec, members: &[Member], table: &Table) -> 
             words.push(table.owners());
             words.push(table.successors());
         }
-        Table::Polynomial(table) => {
+        Table::Ketama(table) => {
+            for point in table.points() {
+                words.hash.update(&point.to_le_bytes());
+            }
             words.push(table.owners());
+        }
+        Table::Maglev(table) => words.push(table.owners()),
+        Table::Polynomial(table) => {
+            words.push(table.starts());
             words.push(table.circle());
         }
     }
     words.finish()
+}
+
+/// The size that was asked for.
+fn size(spec: &RingSpec) -> u32 {
+    match spec {
+        RingSpec::Rendezvous { slots } | RingSpec::Maglev { slots } => *slots,
+        RingSpec::Ketama(ketama) => ketama.points,
+        RingSpec::Polynomial(_) => polynomial::SLOTS,
+    }
 }
 
 /// Bytes gathered before they are hashed.

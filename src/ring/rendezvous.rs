@@ -8,8 +8,8 @@ mod lists;
 mod rest;
 mod throws;
 
+use crate::ring::Member;
 use crate::ring::hash::top_bits;
-use crate::ring::{BuildError, Member};
 
 use rest::Rest;
 
@@ -17,7 +17,7 @@ use rest::Rest;
 const STORED: usize = 4;
 
 /// The sizes that a table can have.
-const SLOTS: std::ops::RangeInclusive<u32> = 2..=1 << 20;
+pub(super) const SLOTS: std::ops::RangeInclusive<u32> = 2..=1 << 20;
 
 /// The table. Owners stand by themselves, so that the memory a lookup touches stays small.
 #[derive(Clone)]
@@ -44,10 +44,8 @@ pub(super) struct Candidates<'ring> {
 // === impl Rendezvous ===
 
 impl Rendezvous {
-    pub(super) fn build(slots: u32, members: &[Member]) -> Result<Self, BuildError> {
-        if !SLOTS.contains(&slots) || !slots.is_power_of_two() {
-            return Err(BuildError::Slots(slots));
-        }
+    /// Builds the table of these members, sorted by id; the size is one of [`SLOTS`] and a power of two.
+    pub(super) fn build(slots: u32, members: &[Member]) -> Self {
         let stored = STORED.min(members.len());
         let candidates = throws::candidates(slots, members, stored);
         let following = stored.saturating_sub(1);
@@ -58,7 +56,7 @@ impl Rendezvous {
             successors.extend_from_slice(&list[1..]);
         }
         let shift = u64::BITS - slots.ilog2();
-        Ok(Self { shift, owners: owners.into(), successors: successors.into(), following })
+        Self { shift, owners: owners.into(), successors: successors.into(), following }
     }
 
     #[inline]
@@ -80,6 +78,10 @@ impl Rendezvous {
 
     pub(super) fn successors(&self) -> &[u16] {
         &self.successors
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.owners) + size_of_val(&*self.successors)
     }
 }
 

@@ -11,6 +11,15 @@ use super::*;
 
 const SLOTS: u32 = 256;
 const SMALL: RingSpec = RingSpec::Rendezvous { slots: SLOTS };
+const CLASSIC: RingSpec = RingSpec::Polynomial(Polynomials::CLASSIC);
+
+fn ketama(points: u32) -> RingSpec {
+    RingSpec::Ketama(KetamaSpec { points, ..KetamaSpec::default() })
+}
+
+fn all_algorithms() -> [RingSpec; 4] {
+    [RingSpec::default(), ketama(160), RingSpec::Maglev { slots: 65_536 }, CLASSIC]
+}
 
 fn equal(count: u16) -> Vec<Member> {
     (0..count).map(|id| Member { id, weight: 1 }).collect()
@@ -24,10 +33,10 @@ fn build(spec: RingSpec, members: &[Member]) -> Ring {
     Ring::build(spec, members).expect("these members fit")
 }
 
-/// A hash in the middle of each slot of a ring.
-fn hashes(ring: &Ring) -> impl Iterator<Item = u64> {
-    let shift = u64::BITS - ring.spec().slots().ilog2();
-    (0..u64::from(ring.spec().slots())).map(move |slot| (slot << shift) | (1 << (shift - 1)))
+/// The last hash of each arc of a ring; of all hashes if it has no members.
+fn hashes(ring: &Ring) -> impl Iterator<Item = u64> + '_ {
+    let space = ring.space();
+    (0..space.count().max(1)).map(move |arc| u64::try_from(space.end(arc) - 1).expect("a hash"))
 }
 
 fn lists(ring: &Ring) -> Vec<Vec<u16>> {
@@ -61,23 +70,30 @@ fn any_fleet(sizes: std::ops::Range<usize>) -> impl Strategy<Value = BTreeMap<u1
 
 fn any_ring_fleet() -> impl Strategy<Value = (RingSpec, BTreeMap<u16, u16>)> {
     let rendezvous = any_fleet(0..24).prop_map(|fleet| (SMALL, fleet));
-    let polynomial = btree_map(any::<u16>(), 1..3_u16, 0..24).prop_map(|fleet| (RingSpec::Polynomial, fleet));
-    prop_oneof![rendezvous, polynomial]
+    let any_weights =
+        |spec: RingSpec| btree_map(any::<u16>(), 1..3_u16, 0..24).prop_map(move |fleet| (spec.clone(), fleet));
+    prop_oneof![
+        rendezvous,
+        any_weights(CLASSIC),
+        any_weights(ketama(40)),
+        any_weights(ketama(1)),
+        any_weights(RingSpec::Maglev { slots: 200 }),
+    ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn input_order_does_not_matter((spec, fleet) in any_ring_fleet(), seed in any::<u64>()) {
         let sorted = members(&fleet);
         let mut shuffled = sorted.clone();
         shuffled.sort_by_key(|member| mix64(seed ^ u64::from(member.id)));
-        let (one, other) = (build(spec, &sorted), build(spec, &shuffled));
+        let (one, other) = (build(spec.clone(), &sorted), build(spec, &shuffled));
         prop_assert_eq!(one.members(), other.members());
         prop_assert_eq!(lists(&one), lists(&other));
         prop_assert_eq!(one.fingerprint(), other.fingerprint());
-        prop_assert_eq!(one.moved_share(&other), 0.0);
+        prop_assert_eq!(one.moves(&other).moved, 0.0);
     }
 
     #[test]
@@ -93,14 +109,21 @@ proptest! {
     }
 
     #[test]
-    fn shares_count_the_slots_of_each_primary((spec, fleet) in any_ring_fleet()) {
+    fn shares_count_the_arcs_of_each_primary((spec, fleet) in any_ring_fleet()) {
         let ring = build(spec, &members(&fleet));
-        let mut slots_of: BTreeMap<u16, u32> = fleet.keys().map(|id| (*id, 0)).collect();
-        for id in hashes(&ring).filter_map(|hash| ring.primary(hash)) {
-            *slots_of.entry(id).or_default() += 1;
+        let mut sizes: BTreeMap<u16, u128> = fleet.keys().map(|id| (*id, 0)).collect();
+        let mut begin = 0;
+        for last in hashes(&ring) {
+            let end = u128::from(last) + 1;
+            if let Some(id) = ring.primary(last) {
+                prop_assert_eq!(ring.primary(u64::try_from(begin).expect("a hash")), Some(id));
+                *sizes.entry(id).or_default() += end - begin;
+            }
+            begin = end;
         }
-        let counted: Vec<f64> = slots_of.values().map(|n| f64::from(*n) / f64::from(spec.slots())).collect();
-        prop_assert_eq!(ring.shares(), counted);
+        for (share, size) in ring.shares().into_iter().zip(sizes.into_values()) {
+            prop_assert!((share - size as f64 / 2_f64.powi(64)).abs() < 1e-12, "{share} {size}");
+        }
     }
 
     #[test]
@@ -124,8 +147,10 @@ proptest! {
             prop_assert_eq!(before.candidates(hash).find(|id| *id != gone), after.primary(hash));
             moved += u32::from(before.primary(hash) == Some(gone));
         }
-        prop_assert_eq!(before.moved_share(&after), f64::from(moved) / f64::from(SLOTS));
-        prop_assert_eq!(after.moved_share(&before), f64::from(moved) / f64::from(SLOTS));
+        for moves in [before.moves(&after), after.moves(&before)] {
+            prop_assert_eq!(moves.moved, f64::from(moved) / f64::from(SLOTS));
+            prop_assert_eq!(moves.needed, moves.moved);
+        }
     }
 
     #[test]
@@ -160,16 +185,46 @@ proptest! {
     }
 
     #[test]
-    fn moves_are_counted_at_the_finer_resolution(fleet in any_fleet(0..12), others in any_fleet(0..12)) {
-        let rings = [
-            build(SMALL, &members(&fleet)),
-            build(RingSpec::Rendezvous { slots: 1024 }, &members(&others)),
-            build(RingSpec::Polynomial, &equal(3)),
-        ];
-        let fine = build(RingSpec::Rendezvous { slots: 1024 }, &[]);
-        for (one, other) in [(0, 1), (1, 2), (2, 0)] {
-            let moved = hashes(&fine).filter(|hash| rings[one].primary(*hash) != rings[other].primary(*hash)).count();
-            prop_assert_eq!(rings[one].moved_share(&rings[other]), moved as f64 / 1024.0);
+    fn a_circle_s_next_candidate_takes_over_when_a_member_goes(
+        fleet in btree_map(0..2000_u16, 1..3_u16, 2..24), pick in any::<Index>(),
+    ) {
+        let gone = *pick.get(&fleet.keys().copied().collect::<Vec<u16>>());
+        let mut fewer = fleet.clone();
+        fewer.remove(&gone);
+        let (before, after) = (build(ketama(40), &members(&fleet)), build(ketama(40), &members(&fewer)));
+        for hash in hashes(&before) {
+            prop_assert_eq!(before.candidates(hash).find(|id| *id != gone), after.primary(hash));
+        }
+        let moves = before.moves(&after);
+        prop_assert_eq!(moves.moved, moves.needed);
+    }
+
+    #[test]
+    fn moves_are_counted_over_the_arcs_of_both(
+        (one, fleet) in any_ring_fleet(), (other, others) in any_ring_fleet(),
+    ) {
+        let (before, after) = (build(one, &members(&fleet)), build(other, &members(&others)));
+        let mut ends: Vec<u64> = hashes(&before).chain(hashes(&after)).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        let (mut begin, mut moved, mut lost) = (0_u128, 0_u128, BTreeMap::<u16, u128>::new());
+        for last in ends {
+            let (owner, next) = (before.primary(last), after.primary(last));
+            let size = u128::from(last) + 1 - begin;
+            begin = u128::from(last) + 1;
+            if owner != next {
+                moved += size;
+                *lost.entry(owner.unwrap_or_default()).or_default() += size;
+            }
+        }
+        let counted = before.moves(&after);
+        let near = |share: f64, size: u128| (share - size as f64 / 2_f64.powi(64)).abs() < 1e-12;
+        prop_assert!(near(counted.moved, moved));
+        prop_assert!(counted.needed <= counted.moved);
+        for member in &counted.members {
+            prop_assert!(fleet.is_empty() || near(member.lost, lost.get(&member.id).copied().unwrap_or(0)));
+            let (before, after) = (member.before - member.lost, member.after - member.gained);
+            prop_assert!((before - after).abs() < 1e-12);
         }
     }
 }
@@ -238,8 +293,12 @@ fn fingerprints_are_golden() {
         build(SMALL, &equal(7)),
         build(SMALL, &weighted),
         build(RingSpec::default(), &equal(3)),
-        build(RingSpec::Polynomial, &[]),
-        build(RingSpec::Polynomial, &equal(3)),
+        build(CLASSIC, &[]),
+        build(CLASSIC, &equal(3)),
+        build(ketama(160), &equal(3)),
+        build(ketama(160), &weighted),
+        build(RingSpec::Maglev { slots: 65_536 }, &equal(3)),
+        build(RingSpec::Maglev { slots: 100 }, &weighted),
     ];
     let expected = [
         "fe6c0b943859b248",
@@ -247,8 +306,12 @@ fn fingerprints_are_golden() {
         "c3e3cb710f0a62bc",
         "ee99b038e8868056",
         "a090f3a3c312c57f",
-        "5bdaea7cb94bafd2",
-        "35fe6f2aded50ba1",
+        "0fd8aa3fad62bfa4",
+        "31d2ccda45793c58",
+        "1a98540b725a3b89",
+        "588f53d47474b527",
+        "de3613f1230b539f",
+        "3f2e2f723ae7da02",
     ];
     assert_eq!(rings.map(|ring| ring.fingerprint().to_string()), expected);
 }
@@ -263,24 +326,58 @@ fn candidates_are_golden() {
 }
 
 #[test]
+fn a_circle_s_candidates_are_golden() {
+    let ring = build(ketama(160), &equal(10));
+    let lists = [0, 0x0123_4567_89ab_cdef, u64::MAX].map(|hash| ring.candidates(hash).collect::<Vec<u16>>());
+    // Also by a second implementation, in another language.
+    let expected = [[3, 5, 8, 2, 0, 6, 1, 9, 4, 7], [6, 2, 0, 1, 9, 4, 7, 8, 5, 3], [3, 5, 8, 2, 0, 6, 1, 9, 4, 7]];
+    assert_eq!(lists, expected);
+}
+
+#[test]
 fn a_ring_without_members_has_no_candidates() {
-    for spec in [RingSpec::default(), RingSpec::Polynomial] {
-        let ring = build(spec, &[]);
+    for spec in all_algorithms() {
+        let ring = build(spec.clone(), &[]);
         assert_eq!((ring.primary(7), ring.candidates(7).count(), ring.shares()), (None, 0, vec![]));
-        assert_eq!(ring.moved_share(&ring), 0.0);
-        assert_eq!(ring.moved_share(&build(spec, &equal(1))), 1.0);
+        assert_eq!(ring.moves(&ring).moved, 0.0);
+        let moves = ring.moves(&build(spec, &equal(1)));
+        assert_eq!((moves.moved, moves.needed), (1.0, 1.0));
     }
 }
 
 #[test]
 fn a_single_member_has_every_key() {
-    for spec in [RingSpec::default(), RingSpec::Polynomial] {
+    for spec in all_algorithms() {
         let ring = build(spec, &[Member { id: 65_535, weight: 2 }]);
         assert_eq!(
             (ring.primary(7), ring.candidates(7).collect(), ring.shares()),
             (Some(65_535), vec![65_535], vec![1.0])
         );
     }
+}
+
+#[test]
+fn maglev_is_nearly_perfectly_even() {
+    let shares = build(RingSpec::Maglev { slots: 65_536 }, &equal(100)).shares();
+    // 65,537 slots for 100 members are 655 or 656 for each.
+    assert!(shares.iter().map(|share| share * 65_537.0).all(|slots| (654.9..656.1).contains(&slots)), "{shares:?}");
+}
+
+#[test]
+fn maglev_s_shares_follow_weights() {
+    let weighted = [(0, 4), (1, 2), (2, 1), (3, 1)].map(|(id, weight)| Member { id, weight });
+    let shares = build(RingSpec::Maglev { slots: 65_536 }, &weighted).shares();
+    for (share, expected) in shares.iter().zip([0.5, 0.25, 0.125, 0.125]) {
+        assert!((share - expected).abs() < 0.001, "{shares:?}");
+    }
+}
+
+#[test]
+fn maglev_moves_more_than_need_be_and_little_more() {
+    let ring = |count| build(RingSpec::Maglev { slots: 65_536 }, &equal(count));
+    let moves = ring(10).moves(&ring(11));
+    assert!(moves.moved > moves.needed, "{moves:?}");
+    assert!(moves.moved < 1.5 * moves.needed, "{moves:?}");
 }
 
 #[test]
@@ -300,4 +397,18 @@ fn impossible_rings_are_refused() {
     for slots in [0, 1, 3, 65_535, 1 << 21] {
         assert_eq!(refused(RingSpec::Rendezvous { slots }, &[one]), BuildError::Slots(slots));
     }
+    for slots in [0, 1, (1 << 20) + 1] {
+        assert_eq!(refused(RingSpec::Maglev { slots }, &[one]), BuildError::SlotsRange(slots));
+    }
+    for points in [0, 1001] {
+        assert_eq!(refused(ketama(points), &[one]), BuildError::Points(points));
+    }
+    assert_eq!(
+        refused(RingSpec::Maglev { slots: 2 }, &equal(3)).to_string(),
+        "a Maglev ring of this size seats at most 2 members, not 3; use Rendezvous or another size"
+    );
+    assert_eq!(
+        refused(ketama(1000), &[Member { id: 0, weight: 1049 }]).to_string(),
+        "a Ketama ring of this size seats at most 1048 members, counted by weight, not 1049; use Rendezvous or another size"
+    );
 }

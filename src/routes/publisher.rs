@@ -93,7 +93,7 @@ impl Publisher {
         let route =
             placement.map(|placement| self.route(&mut state, id, placement, previous.as_deref())).transpose()?;
         let moved = match (&previous, &route) {
-            (Some(before), Some(now)) if !Arc::ptr_eq(&before.ring, &now.ring) => before.ring.moved_share(&now.ring),
+            (Some(before), Some(now)) if !Arc::ptr_eq(&before.ring, &now.ring) => before.ring.moves(&now.ring).moved,
             _ => 0.0,
         };
         status.ring = route.as_ref().map(|route| RingStatus {
@@ -149,16 +149,17 @@ impl Publisher {
     ) -> Result<Route, BuildError> {
         let members = placement.ring_members();
         let (ring, shares) = match previous {
-            Some(route) if route.ring.spec() == placement.policy.ring && route.ring.members() == members => {
+            Some(route) if *route.ring.spec() == placement.policy.ring && route.ring.members() == members => {
                 (Arc::clone(&route.ring), Arc::clone(&route.shares))
             }
             _ => {
-                let ring = Ring::build(placement.policy.ring, &members)?;
+                let ring = Ring::build(placement.policy.ring.clone(), &members)?;
                 let shares = ring.shares().into();
                 (Arc::new(ring), shares)
             }
         };
-        let seats: Vec<Seat> = placement.seats.iter().map(|placed| self.seat(state, id, placed)).collect();
+        let seats = placement.seats.iter().map(|placed| self.seat(state, id, placement, placed));
+        let seats: Vec<Seat> = seats.collect();
         let mut seat_of = vec![u16::MAX; members.last().map_or(0, |last| usize::from(last.id) + 1)];
         for (index, seat) in (0_u16..).zip(&seats) {
             seat_of[usize::from(seat.ordinal.0)] = index;
@@ -167,7 +168,7 @@ impl Publisher {
         Ok(Route { id: id.clone(), policy, ring, shares, seats, seat_of })
     }
 
-    fn seat(&self, state: &mut State, id: &FleetId, placed: &PlacedSeat) -> Seat {
+    fn seat(&self, state: &mut State, id: &FleetId, placement: &Placement, placed: &PlacedSeat) -> Seat {
         let PlacedSeat { ordinal, replica } = placed;
         let upstream = replica.as_ref().map(|replica| {
             let known = state.upstreams.get(&replica.uid).filter(|known| known.address == replica.address);
@@ -180,7 +181,7 @@ impl Publisher {
             })
         });
         let admitted = replica.as_ref().map_or(0, |replica| replica.admitted);
-        Seat { ordinal: *ordinal, weight: 1, upstream, admitted }
+        Seat { ordinal: *ordinal, weight: placement.policy.weight(*ordinal), upstream, admitted }
     }
 
     /// Swaps the table, then closes what it no longer names and opens what it does.

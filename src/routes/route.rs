@@ -95,7 +95,8 @@ impl Placement {
     }
 
     pub(super) fn ring_members(&self) -> Vec<Member> {
-        self.seats.iter().map(|seat| Member { id: seat.ordinal.0, weight: 1 }).collect()
+        let weight = |ordinal| self.policy.weight(ordinal);
+        self.seats.iter().map(|seat| Member { id: seat.ordinal.0, weight: weight(seat.ordinal) }).collect()
     }
 }
 

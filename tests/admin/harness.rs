@@ -12,7 +12,7 @@ use ringhold::model::{
     Listener, Observed, Ordinal, Replica, ReplicaName, ReplicaState, ReplicaStatus, ReplicaUid, Retries, Rollout,
     RoutePolicy, Template, TemplateHash, Timeouts, Traffic,
 };
-use ringhold::ring::{KeyHasher, RingSpec};
+use ringhold::ring::{KeyHash, KeyHasher, RingSpec};
 use ringhold::routes::{Bridge, Placement, Publisher, Reader, ScaleRequest, bridge};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -155,7 +155,9 @@ fn desired(id: &FleetId, replicas: usize) -> Desired {
         route: Arc::new(RoutePolicy {
             listener: Listener { port: 5000, hostnames: vec!["a.example".into()] },
             hash_key: vec![KeySource::SourceIp],
+            key_hash: KeyHash::SipHash,
             ring: RingSpec::Rendezvous { slots: 256 },
+            weights: BTreeMap::new(),
             bounded_load: None,
             timeouts: Timeouts { connect: SECOND, response_header: SECOND, idle: SECOND },
             retries: Retries { attempts: 2, budget_percent: 20 },

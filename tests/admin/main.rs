@@ -10,7 +10,7 @@ use harness::{HASHER_SECRET, READY, series, start};
 use jiff::Timestamp;
 use ringhold::admin::Readiness;
 use ringhold::model::{FleetId, ReplicaState};
-use ringhold::ring::KeyHasher;
+use ringhold::ring::{KeyHash, KeyHasher};
 use ringhold::routes::{Reader, ScaleError, Upstream};
 use serde_json::{Value, json};
 
@@ -205,7 +205,7 @@ async fn a_key_is_explained() {
     let admin = start().await;
     let id = FleetId::local("web");
     admin.publish(&id, &[READY, READY, READY]);
-    let hash = KeyHasher::new(&HASHER_SECRET).hash("user 42+ü".as_bytes());
+    let hash = KeyHasher::new(&HASHER_SECRET).hash(KeyHash::SipHash, "user 42+ü".as_bytes());
     let route = admin.reader.clone().table().fleet(&id).unwrap().route.clone().unwrap();
     let order: Vec<u16> = route.ring.candidates(hash).collect();
     let candidate = |place: usize, verdict: &str| {

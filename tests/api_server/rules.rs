@@ -51,7 +51,22 @@ fn cases() -> Vec<Case> {
         spec(
             "spec.replicas",
             json!({"replicas": 57, "ring": {"algorithm": "Polynomial"}}),
-            "a Polynomial ring seats at most 56 replicas; use Rendezvous in spec.ring.algorithm",
+            "a Polynomial ring seats at most 56 replicas, counted by weight; use Rendezvous in spec.ring.algorithm",
+        ),
+        spec(
+            "spec.replicas",
+            json!({"replicas": 50, "ring": {"algorithm": "Polynomial", "members": [{"ordinal": 0, "weight": 8}]}}),
+            "a Polynomial ring seats at most 56 replicas, counted by weight; use Rendezvous in spec.ring.algorithm",
+        ),
+        spec(
+            "spec.replicas",
+            json!({"replicas": 6554, "ring": {"algorithm": "Ketama"}}),
+            "a Ketama ring has at most 1048576 points, replicas counted by weight times spec.ring.points; use fewer",
+        ),
+        spec(
+            "spec.replicas",
+            json!({"replicas": 4, "ring": {"algorithm": "Maglev", "slots": 3}}),
+            "a Maglev ring needs a slot for each replica; use more in spec.ring.slots",
         ),
         spec("spec.targetPort", json!({"targetPort": "grpc"}), "no container port of the template has this name"),
         spec("spec.targetPort", json!({"targetPort": 0}), "use a number from 1 to 65535"),
@@ -97,9 +112,30 @@ fn cases() -> Vec<Case> {
         spec(
             "spec.ring.slots",
             json!({"ring": {"algorithm": "Polynomial", "slots": 512}}),
-            "leave it out: the Polynomial ring always has 512 slots",
+            "leave it out: only Rendezvous and Maglev have slots",
         ),
         spec("spec.ring.slots", json!({"ring": {"slots": 100}}), "use a power of two from 2 to 1048576"),
+        spec(
+            "spec.ring.slots",
+            json!({"ring": {"algorithm": "Maglev", "slots": 1 << 21}}),
+            "use a number from 2 to 1048576",
+        ),
+        spec("spec.ring.points", json!({"ring": {"points": 160}}), "leave it out: only Ketama has points"),
+        spec(
+            "spec.ring.polynomials",
+            json!({"ring": {"polynomials": {}}}),
+            "leave it out: only Polynomial has polynomials",
+        ),
+        spec(
+            "spec.ring.keyHash",
+            json!({"ring": {"keyHash": "Crc32"}}),
+            "use SipHash or Xxh3: CRC-32 is for Ketama, which needs no more of a key",
+        ),
+        spec(
+            "spec.ring.members",
+            json!({"ring": {"members": [{"ordinal": 0, "name": "10.0.0.1:80"}]}}),
+            "leave the names out: only Ketama places members by name",
+        ),
         spec(
             "spec.rollout.maxUnavailable",
             json!({"rollout": {"maxSurge": "0%", "maxUnavailable": 0}}),
@@ -173,7 +209,11 @@ async fn values_beyond_their_limits_are_refused_with_their_field() {
         ("spec.listener.port", json!({"listener": {"port": 0}}), "greater than or equal to 1"),
         ("spec.limits.maxBodyBytes", json!({"limits": {"maxBodyBytes": (1_u64 << 50) + 1}}), "less than or equal to"),
         ("spec.boundedLoad.factor", json!({"boundedLoad": {"factor": 0.5}}), "greater than or equal to 1"),
-        ("spec.ring.algorithm", json!({"ring": {"algorithm": "Ketama"}}), "\"Rendezvous\", \"Polynomial\""),
+        (
+            "spec.ring.algorithm",
+            json!({"ring": {"algorithm": "Jump"}}),
+            "\"Rendezvous\", \"Ketama\", \"Maglev\", \"Polynomial\"",
+        ),
         ("spec.service.type", json!({"service": {"type": "ExternalName"}}), "\"ClusterIP\", \"NodePort\""),
         ("spec.hashKey", json!({"hashKey": vec![json!({"random": {}}); 17]}), "must have at most 16 items"),
         ("spec.health.path", json!({"health": {"path": ""}}), "at least 1 chars long"),

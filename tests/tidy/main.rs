@@ -60,7 +60,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
 const CORE: &[&str] = &["ring", "model", "plan"];
 /// All that the core may use of others.
 const CORE_CRATES: &[&str] =
-    &["http", "jiff", "proptest", "serde", "serde_json", "siphasher", "thiserror", "xxhash_rust"];
+    &["crc32fast", "http", "jiff", "proptest", "serde", "serde_json", "siphasher", "thiserror", "xxhash_rust"];
 /// What the core must not use of what it may use.
 const CORE_DENIED: &[&str] = &[
     "std::env",

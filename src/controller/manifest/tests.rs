@@ -102,7 +102,7 @@ fn wrong_types_are_said_with_path_value_and_the_way_out() {
         ("listener: {hostnames: [1]}", "spec.listener.hostnames[0]: 1: use text: put it in quotes"),
         ("listener: 5000", &format!("spec.listener: 5000: {fields}")),
         ("ring:", &format!("spec.ring: empty: {fields}")),
-        ("ring: {algorithm: Maglev}", "spec.ring.algorithm: Maglev: use Rendezvous or Polynomial"),
+        ("ring: {algorithm: Jump}", "spec.ring.algorithm: Jump: use one of Rendezvous, Ketama, Maglev, Polynomial"),
         ("ring: {algorithm: 5}", "spec.ring.algorithm: 5: use text: put it in quotes"),
         ("boundedLoad: {factor: lots}", "spec.boundedLoad.factor: \"lots\": use a number"),
         ("rollout: {maxSurge: true}", "spec.rollout.maxSurge: true: use a whole number, or text"),

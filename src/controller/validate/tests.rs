@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::PodTemplate;
 use crate::controller::manifest;
-use crate::model::{Container, CookieKey, KeySource, Template};
+use crate::model::{Container, CookieKey, KeySource, Ordinal, Template};
+use crate::ring::{KetamaSpec, KeyHash, Polynomials, RingSpec};
 
 /// A resource with one container and these further fields in its spec.
 fn resource(spec: &Value) -> LoadBalancer {
@@ -73,7 +74,9 @@ fn a_spec_that_says_nothing_gets_the_defaults() {
     let policy = RoutePolicy {
         listener: Listener { port: 5000, hostnames: Vec::new() },
         hash_key: vec![KeySource::SourceIp],
+        key_hash: KeyHash::SipHash,
         ring: RingSpec::Rendezvous { slots: 65_536 },
+        weights: BTreeMap::new(),
         bounded_load: None,
         timeouts: Timeouts { connect: Duration::from_millis(500), response_header: seconds(60), idle: seconds(60) },
         retries: Retries { attempts: 2, budget_percent: 20 },
@@ -221,20 +224,114 @@ fn key_sources_that_cannot_yield_a_key_are_refused() {
 
 #[test]
 fn ring_sizes_fit_their_algorithm() {
-    let spec = |algorithm: &str, slots: i32| json!({"ring": {"algorithm": algorithm, "slots": slots}});
+    let spec = |algorithm: &str, field: &str, size: i32| json!({"ring": {"algorithm": algorithm, field: size}});
+    let ring = |change: &Value| desired(change).route.ring.clone();
     for good in [2, 64, 1 << 20] {
         let slots = u32::try_from(good).unwrap();
-        assert_eq!(desired(&spec("Rendezvous", good)).route.ring, RingSpec::Rendezvous { slots });
+        assert_eq!(ring(&spec("Rendezvous", "slots", good)), RingSpec::Rendezvous { slots });
+        assert_eq!(ring(&spec("Maglev", "slots", good)), RingSpec::Maglev { slots });
     }
     for bad in [-2, 0, 1, 3, 1000, 1 << 21] {
         let message = format!("spec.ring.slots: {bad}: use a power of two from 2 to 1048576");
-        assert_eq!(errors(&spec("Rendezvous", bad)), message);
+        assert_eq!(errors(&spec("Rendezvous", "slots", bad)), message);
     }
-    assert_eq!(desired(&json!({"ring": {"algorithm": "Polynomial"}})).route.ring, RingSpec::Polynomial);
+    for bad in [-2, 1, 1 << 21] {
+        let message = format!("spec.ring.slots: {bad}: use a number from 2 to 1048576");
+        assert!(errors(&spec("Maglev", "slots", bad)).starts_with(&message));
+    }
+    let ketama = |points| RingSpec::Ketama(KetamaSpec { points, ..KetamaSpec::default() });
+    assert_eq!(ring(&json!({"ring": {"algorithm": "Ketama"}})), ketama(160));
+    assert_eq!(ring(&spec("Ketama", "points", 40)), ketama(40));
+    assert_eq!(errors(&spec("Ketama", "points", 1001)), "spec.ring.points: 1001: use a number from 1 to 1000");
     assert_eq!(
-        errors(&spec("Polynomial", 512)),
-        "spec.ring.slots: 512: leave it out: the Polynomial ring always has 512 slots"
+        errors(&spec("Ketama", "slots", 512)),
+        "spec.ring.slots: 512: leave it out: only Rendezvous and Maglev have slots"
     );
+    assert_eq!(errors(&spec("Maglev", "points", 9)), "spec.ring.points: 9: leave it out: only Ketama has points");
+}
+
+#[test]
+fn polynomials_can_be_chosen_for_the_classic_ring() {
+    let ring = |polynomials: Value| {
+        desired(&json!({"ring": {"algorithm": "Polynomial", "polynomials": polynomials}})).route.ring.clone()
+    };
+    assert_eq!(ring(json!({})), RingSpec::Polynomial(Polynomials::CLASSIC));
+    let RingSpec::Polynomial(other) = ring(json!({"key": {"i": 5}, "server": {"jj": 0, "constant": 511}})) else {
+        panic!("another ring")
+    };
+    assert_eq!(other.to_string(), "H(i) = i² + 5i + 17, Φ(i, j) = i² + 2j + 511");
+    assert_eq!(
+        errors(&json!({"ring": {"algorithm": "Polynomial", "polynomials": {"server": {"j": 512}}}})),
+        "spec.ring.polynomials.server.j: 512: use a number from 0 to 511"
+    );
+    assert_eq!(
+        errors(&json!({"ring": {"polynomials": {}}})),
+        "spec.ring.polynomials: leave it out: only Polynomial has polynomials"
+    );
+}
+
+#[test]
+fn keys_are_hashed_as_asked_and_for_ketama_as_nginx_does() {
+    let key_hash = |ring: Value| desired(&json!({"ring": ring})).route.key_hash;
+    assert_eq!(key_hash(json!({})), KeyHash::SipHash);
+    assert_eq!(key_hash(json!({"keyHash": "Xxh3"})), KeyHash::Xxh3);
+    assert_eq!(key_hash(json!({"algorithm": "Ketama"})), KeyHash::Crc32);
+    assert_eq!(key_hash(json!({"algorithm": "Ketama", "keyHash": "SipHash"})), KeyHash::SipHash);
+    assert_eq!(
+        errors(&json!({"ring": {"keyHash": "Crc32"}})),
+        "spec.ring.keyHash: Crc32: use SipHash or Xxh3: CRC-32 is for Ketama, which needs no more of a key"
+    );
+}
+
+#[test]
+fn ordinals_have_weights_and_names() {
+    let members = json!([{"ordinal": 2, "weight": 5}, {"ordinal": 0, "name": "10.0.0.1:80"}]);
+    let route = desired(&json!({"ring": {"algorithm": "Ketama", "members": members}})).route;
+    let RingSpec::Ketama(ring) = &route.ring else { panic!("another ring") };
+    assert_eq!(ring.names.iter().collect::<Vec<_>>(), [(&0, &"10.0.0.1:80".into())]);
+    assert_eq!([0, 1, 2].map(|ordinal| route.weight(Ordinal(ordinal))), [1, 1, 5]);
+
+    let cases = [
+        (json!([{"ordinal": -1}]), "spec.ring.members[0].ordinal: -1: use a number from 0 to 65534"),
+        (json!([{"ordinal": 1, "weight": 0}]), "spec.ring.members[0].weight: 0: use a number from 1 to 1000"),
+        (json!([{"ordinal": 1}, {"ordinal": 1}]), "spec.ring.members[1].ordinal: 1: listed twice; leave one"),
+        (
+            json!([{"ordinal": 1, "name": "a"}]),
+            "spec.ring.members: a: leave the names out: only Ketama places members by name",
+        ),
+    ];
+    for (members, message) in cases {
+        assert_eq!(errors(&json!({"ring": {"members": members}})), message);
+    }
+    let twice = json!([{"ordinal": 1, "name": "a"}, {"ordinal": 2, "name": "a"}]);
+    assert_eq!(
+        errors(&json!({"ring": {"algorithm": "Ketama", "members": twice}})),
+        "spec.ring.members: a: a name is listed twice; leave one"
+    );
+}
+
+#[test]
+fn a_ring_seats_its_whole_fleet() {
+    let cases = [
+        (
+            json!({"replicas": 50, "ring": {"algorithm": "Polynomial", "members": [{"ordinal": 0, "weight": 8}]}}),
+            "spec.replicas: 50: a Polynomial ring seats at most 56 replicas, counted by weight; use Rendezvous in \
+             spec.ring.algorithm",
+        ),
+        (
+            json!({"replicas": 6554, "ring": {"algorithm": "Ketama"}}),
+            "spec.replicas: 6554: a Ketama ring has at most 1048576 points, replicas counted by weight times \
+             spec.ring.points; use fewer",
+        ),
+        (
+            json!({"replicas": 4, "ring": {"algorithm": "Maglev", "slots": 3}}),
+            "spec.replicas: 4: a Maglev ring needs a slot for each replica; use more in spec.ring.slots",
+        ),
+    ];
+    for (spec, message) in cases {
+        assert_eq!(errors(&spec), message);
+    }
+    assert_eq!(desired(&json!({"replicas": 3, "ring": {"algorithm": "Maglev", "slots": 3}})).replicas, 3);
 }
 
 #[test]

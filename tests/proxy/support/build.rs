@@ -1,5 +1,6 @@
 //! Tiny builders of what the controller would publish.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use ringhold::model::{
     Container, Desired, FleetId, FleetUid, Health, Incarnation, KeySource, Limits, Listener, Ordinal, Replica,
     ReplicaName, ReplicaState, ReplicaUid, Retries, Rollout, RoutePolicy, Template, TemplateHash, Timeouts,
 };
-use ringhold::ring::RingSpec;
+use ringhold::ring::{KeyHash, RingSpec};
 
 /// A LoadBalancer `web` on this port, keyed by `X-User-Id`, with generous times.
 pub(crate) fn mk_desired(port: u16) -> Desired {
@@ -17,7 +18,9 @@ pub(crate) fn mk_desired(port: u16) -> Desired {
     let route = RoutePolicy {
         listener: Listener { port, hostnames: Vec::new() },
         hash_key: vec![KeySource::Header("x-user-id".parse().unwrap())],
+        key_hash: KeyHash::SipHash,
         ring: RingSpec::Rendezvous { slots: 4096 },
+        weights: BTreeMap::new(),
         bounded_load: None,
         timeouts: Timeouts { connect: seconds(5), response_header: seconds(20), idle: seconds(20) },
         retries: Retries { attempts: 2, budget_percent: 20 },

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ringhold::model::{Desired, FleetStatus, Observed, Ordinal, Replica, RoutePolicy};
 use ringhold::proxy::{self, ProxyConfig, ProxyHandle};
-use ringhold::ring::KeyHasher;
+use ringhold::ring::{KeyHash, KeyHasher};
 use ringhold::routes::{Listeners, Placement, Publisher, Route, bridge};
 
 use crate::support::{mk_desired, mk_replica};
@@ -100,7 +100,7 @@ impl Fixture {
         let hasher = KeyHasher::new(&[7; 16]);
         (0..10_000)
             .map(|number| format!("user-{number}"))
-            .find(|key| route.ring.candidates(hasher.hash(key.as_bytes())).next() == Some(ordinal))
+            .find(|key| route.ring.candidates(hasher.hash(KeyHash::SipHash, key.as_bytes())).next() == Some(ordinal))
             .unwrap()
     }
 

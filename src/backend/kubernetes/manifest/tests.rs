@@ -52,7 +52,9 @@ fn mk_desired(manifest: Value) -> Desired {
         route: Arc::new(RoutePolicy {
             listener: Listener { port: 5000, hostnames: Vec::new() },
             hash_key: Vec::new(),
+            key_hash: Default::default(),
             ring: Default::default(),
+            weights: Default::default(),
             bounded_load: None,
             timeouts: Timeouts { connect: SECOND, response_header: SECOND, idle: SECOND },
             retries: Retries { attempts: 2, budget_percent: 20 },
