@@ -146,6 +146,7 @@ mod tests {
             state,
             reason: (*state == "Dead").then(|| "killed by signal 9".to_owned()),
             address: None,
+            remove_first: false,
             finishing: None,
         });
         FleetStatus { members: members.collect(), ..FleetStatus::default() }

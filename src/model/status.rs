@@ -64,6 +64,9 @@ pub struct ReplicaStatus {
     pub reason: Option<String>,
     /// Where it takes requests.
     pub address: Option<SocketAddr>,
+    /// Marked to go first when the fleet shrinks.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub remove_first: bool,
     /// Requests that it still had when it was last looked at, if it is on its way out.
     #[serde(skip)]
     pub finishing: Option<usize>,

@@ -84,6 +84,7 @@ fn describe_replica(fleet: &Fleet<'_>, replica: &Replica, steps: &mut Steps) -> 
         state: if shows_own_state { replica.state.as_str() } else { "Draining" },
         reason,
         address: replica.address,
+        remove_first: replica.remove_first,
         finishing: replica.draining_since.map(|_| replica.traffic.in_flight),
     }
 }

@@ -212,6 +212,7 @@ fn member(replica: &Replica) -> ReplicaStatus {
         state: replica.state.as_str(),
         reason: (!replica.is_ready()).then(|| "no answer from /heartbeat".to_owned()),
         address: replica.address,
+        remove_first: false,
         finishing: None,
     }
 }

@@ -16,10 +16,13 @@ async fn a_deleted_pod_is_replaced_at_its_ordinal() {
     world.apply(&world.manifest(2)).await;
     world.until_ready(2).await;
     let victim = operator.ask("ann").await;
+    let uid = world.pods.get(&victim.name).await.unwrap().uid();
     world.pods.delete(&victim.name, &DeleteParams::default()).await.unwrap();
+    // Where it is gone before the operator has looked, its successor has its name.
     eventually("the key is home with a successor", async || {
         let now = operator.ask("ann").await;
-        (now.ordinal == victim.ordinal && now.name != victim.name).then_some(())
+        let pod = world.pods.get_opt(&now.name).await.unwrap();
+        (now.ordinal == victim.ordinal && pod.is_some_and(|pod| pod.uid() != uid)).then_some(())
     })
     .await;
 }
@@ -91,11 +94,16 @@ async fn a_pod_that_is_marked_by_hand_drains_and_is_replaced() {
 #[tokio::test]
 async fn a_pod_that_is_marked_to_go_first_goes_first() {
     let Some(world) = world().await else { return };
-    let _operator = world.operator("a").await;
+    let operator = world.operator("a").await;
     world.apply(&world.manifest(3)).await;
     world.until_settled(3).await;
     let first = world.living().await[0].name_any();
     world.annotate(&first, "ringhold.dev/remove-first", "true").await;
+    // Two watches tell the operator of mark and size, in any order.
+    eventually("the mark is seen", async || {
+        operator.fleet(&world.namespace).await.contains("\"removeFirst\":true").then_some(())
+    })
+    .await;
     world.scale(2).await;
     world.until_settled(2).await;
     assert_eq!(ordinals(&world.living().await), [1, 2]);

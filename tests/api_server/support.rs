@@ -5,6 +5,7 @@ mod operator;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Mutex;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -13,7 +14,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, CustomResourceExt, Resource, ResourceExt};
 use ringhold::api::{LoadBalancer, LoadBalancerStatus, ServiceSpec};
 use ringhold_test_cluster::{
-    Access, Agent, AgentConfig, ControlPlane, ControlPlaneConfig, binaries_or_skip, eventually, eventually_ok,
+    Access, Agent, AgentConfig, ControlPlane, ControlPlaneConfig, Port, binaries_or_skip, eventually, eventually_ok,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -34,6 +35,8 @@ pub(crate) struct World {
     pub(crate) home: String,
     folder: TempDir,
     pub(crate) listener: u16,
+    /// The listener's and every operator's own, kept from other tests.
+    ports: Mutex<Vec<Port>>,
     pub(crate) loadbalancers: Api<LoadBalancer>,
     pub(crate) pods: Api<Pod>,
     pub(crate) agent: Agent,
@@ -87,6 +90,7 @@ impl World {
         let access = cluster.service_account(&home, "operator").await.unwrap();
         let client = cluster.client().unwrap();
         grant(&client, &access, [&namespace, &home], rights).await;
+        let listener = Port::claim().unwrap();
         Self {
             loadbalancers: Api::namespaced(client.clone(), &namespace),
             pods: Api::namespaced(client.clone(), &namespace),
@@ -95,9 +99,18 @@ impl World {
             namespace,
             home,
             folder: TempDir::new().unwrap(),
-            listener: operator::free_port(),
+            listener: listener.number(),
+            ports: Mutex::new(vec![listener]),
             agent,
         }
+    }
+
+    /// A port for as long as this world stands.
+    fn port(&self) -> u16 {
+        let port = Port::claim().unwrap();
+        let number = port.number();
+        self.ports.lock().unwrap().push(port);
+        number
     }
 
     /// Gives the operator further rights where the LoadBalancers are.

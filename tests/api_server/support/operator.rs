@@ -1,7 +1,7 @@
 //! The operator as a process, and requests through its proxy.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -66,10 +66,12 @@ impl World {
         access.write_kubeconfig(&kubeconfig).unwrap();
         // An address of its own for each, as pods have.
         let host = format!("127.0.0.{}", 2 + name.as_bytes()[0] % 100);
-        let admin = SocketAddr::new(host.parse().unwrap(), free_port());
+        let admin = SocketAddr::new(host.parse().unwrap(), self.port());
         let log = self.folder.path().join(format!("{name}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_ringhold"))
             .args(["operator", "--namespace", &self.namespace, "--pod-namespace", &self.home, "--pod-name", name])
+            // Seen only of a test that fails.
+            .args(["--log-level", "warn,ringhold=debug"])
             .args(["--admin-address", &admin.to_string(), "--address", &host, "--workers", "1"])
             .args(flags)
             .env("KUBECONFIG", &kubeconfig)
@@ -155,6 +157,11 @@ impl Operator {
         samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
     }
 
+    /// The fleet as its admin API shows it.
+    pub(crate) async fn fleet(&self, namespace: &str) -> String {
+        get(self.admin, &format!("/api/v1/loadbalancers/{namespace}/web"), "").await.unwrap()
+    }
+
     /// As the kubelet does.
     pub(crate) async fn stop(mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
@@ -232,8 +239,4 @@ async fn exchange(address: SocketAddr, request: &str) -> Result<String, String> 
         Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
         _ => Err(response),
     }
-}
-
-pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

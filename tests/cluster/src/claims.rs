@@ -16,7 +16,7 @@ const NETWORKS: std::ops::Range<u16> = 64..128;
 
 /// A port that is ours for as long as this lives, whether anybody listens on it or not.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     _lock: File,
 }
@@ -53,7 +53,10 @@ fn lock(name: &str) -> Option<File> {
 
 impl Port {
     /// A port that nobody listens on.
-    pub(crate) fn claim() -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// There is none left.
+    pub fn claim() -> anyhow::Result<Self> {
         // Each process begins elsewhere; otherwise all would try the same ones first.
         static TRIED: AtomicU16 = AtomicU16::new(0);
         let size = PORTS.end - PORTS.start;
@@ -68,7 +71,9 @@ impl Port {
         anyhow::bail!("no port from {PORTS:?} is free")
     }
 
-    pub(crate) fn number(&self) -> u16 {
+    /// Which.
+    #[must_use]
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

@@ -6,6 +6,7 @@
 //! - [`Access`]: who talks to the API server and which way, as a client or a kubeconfig file.
 //! - [`Gate`]: a way to the API server that a test can close.
 //! - [`Agent`]: binds pods, runs them as local processes and reports about them as a kubelet does.
+//! - [`Port`]: a port that no other test has meanwhile.
 //! - [`eventually()`]: waits for a condition.
 //!
 //! Nothing of it outlives the test process, however that ends, and parallel test processes don't get in each other's way.
@@ -44,6 +45,7 @@ pub use access::Access;
 pub use agent::{Agent, AgentConfig, Run};
 pub use audit::AuditEvent;
 pub use binaries::{Binaries, Missing, binaries_or_skip};
+pub use claims::Port;
 pub use control_plane::{ControlPlane, ControlPlaneConfig};
 pub use eventually::{eventually, eventually_ok};
 pub use gate::Gate;
