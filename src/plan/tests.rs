@@ -229,6 +229,14 @@ fn a_draining_replica_is_deleted_only_once_no_table_names_it_and_it_is_idle() {
 }
 
 #[test]
+fn who_only_follows_does_not_look_again_and_again_past_a_drains_deadline() {
+    let leaving = draining(ready(1), Traffic { routed: false, in_flight: 1 });
+    let check = |now| plan(&desired(1), &observed([ready(0), leaving.clone()]), now).next_check;
+    assert_eq!(check(at(29)), Some(at(30)));
+    assert_eq!(check(at(31)), None, "it is the leader's turn");
+}
+
+#[test]
 fn an_ordinal_that_comes_back_does_not_wait_for_its_draining_predecessor() {
     let leaving = draining(ready(1), Traffic { routed: false, in_flight: 1 });
     assert_eq!(actions(&desired(2), [ready(0), leaving], at(1)), [create(1, 1, 0)]);

@@ -165,3 +165,27 @@ impl ExposeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_has_is_told_before_what_passes_by_itself() {
+        let message = || "m".to_owned();
+        let all: [fn(String) -> Result<(), ExposeError>; 5] = [
+            |_| Ok(()),
+            |_| Err(ExposeError::Contested),
+            |message| Err(ExposeError::Unavailable { message }),
+            |message| Err(ExposeError::Refused { message }),
+            |message| Err(ExposeError::NameTaken { message }),
+        ];
+        for (index, milder) in all.iter().enumerate() {
+            for graver in &all[index..] {
+                let expected = graver(message());
+                assert_eq!(format!("{:?}", worse(milder(message()), graver(message()))), format!("{expected:?}"));
+                assert_eq!(format!("{:?}", worse(graver(message()), milder(message()))), format!("{expected:?}"));
+            }
+        }
+    }
+}
