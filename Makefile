@@ -15,8 +15,9 @@ up: build ## Build, start three replicas and serve them on http://localhost:5000
 build: .need-rust ## Build Ringhold and the sample replica
 	@$(CARGO) build --locked --release --workspace
 
-test: .need-rust ## Run all tests; those that need an API server say loudly where there can be none (with CI=true they fail)
+test: .need-rust ## Run all tests; those that need an API server or nginx say loudly where there is none (with CI=true they fail)
 	@tests/cluster/prepare.sh || [ "$$CI" != true ]
+	@tests/nginx/prepare.sh || [ "$$CI" != true ]
 	@$(CARGO) build --locked --workspace
 	@$(CARGO) test --locked --workspace --doc
 	@$(CARGO) test --locked --workspace --all-targets

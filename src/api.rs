@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 
 pub use definition::{DefinitionError, definition};
 pub use ring::{
-    KeyHashFunction, KeyPolynomialSpec, PolynomialsSpec, RingAlgorithm, RingMember, RingSection, ServerPolynomialSpec,
+    KetamaPlacement, KeyHashFunction, KeyPolynomialSpec, PolynomialsSpec, RingAlgorithm, RingMember, RingSection,
+    ServerPolynomialSpec,
 };
 pub use routing::{
     BoundedLoadSpec, CookieSource, HashKeySource, HeaderSource, LimitsSpec, ListenerSpec, PathSource, QuerySource,

@@ -20,7 +20,9 @@ mod walk;
 
 pub use hash::{KeyHash, KeyHasher};
 pub use space::{MemberMoves, Moves};
-pub use spec::{BuildError, Ketama as KetamaSpec, KeyPolynomial, Polynomials, RingSpec, Seats, ServerPolynomial};
+pub use spec::{
+    BuildError, Ketama as KetamaSpec, KeyPolynomial, Placement, Polynomials, RingSpec, Seats, ServerPolynomial,
+};
 
 use std::fmt;
 

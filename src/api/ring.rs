@@ -18,6 +18,9 @@ pub struct RingSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub points: Option<i32>,
+    /// Whose circle `Ketama` has. `Nginx` where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<KetamaPlacement>,
     /// The hash functions of `Polynomial`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub polynomials: Option<PolynomialsSpec>,
@@ -39,12 +42,22 @@ pub enum RingAlgorithm {
     /// Rendezvous hashing in a table: even, and no key moves that need not.
     #[default]
     Rendezvous,
-    /// The circle of nginx's `hash ... consistent`, for fleets that move over from there without moving keys.
+    /// The circle of nginx's `hash ... consistent` and of ingress-nginx's `upstream-hash-by`, for fleets that move over
+    /// from there without moving keys.
     Ketama,
     /// Maglev hashing: the most even, but a few keys more than need be move when replicas come and go.
     Maglev,
     /// The classic 512-slot ring with polynomial hash functions; for demonstration, it is uneven.
     Polynomial,
+}
+
+/// Whose circle `Ketama` has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum KetamaPlacement {
+    /// That of nginx's `hash ... consistent`, which hashes host and port of a member's name.
+    Nginx,
+    /// That of ingress-nginx's `upstream-hash-by`, which hashes a member's name as it is written, such as `10.0.0.1:8080`.
+    IngressNginx,
 }
 
 /// The hash function of the keys.
@@ -69,7 +82,8 @@ pub struct RingMember {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1000))]
     pub weight: i32,
-    /// What nginx's configuration calls the server whose keys it takes over, such as `10.0.0.1:8080`; only for `Ketama`.
+    /// What the server whose keys it takes over is called, such as `10.0.0.1:8080`; only for `Ketama`. For nginx the name
+    /// that its configuration has, for ingress-nginx address and port of the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub name: Option<String>,

@@ -133,6 +133,12 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         at: "ring",
+        rule: "!has(self.placement) || self.algorithm == 'Ketama'",
+        message: "leave it out: only Ketama has a placement",
+        field: Some(".placement"),
+    },
+    Rule {
+        at: "ring",
         rule: "!has(self.polynomials) || self.algorithm == 'Polynomial'",
         message: "leave it out: only Polynomial has polynomials",
         field: Some(".polynomials"),

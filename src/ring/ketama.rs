@@ -1,19 +1,21 @@
-//! The classic circle of virtual nodes, placed exactly as nginx places them for `hash … consistent`, so that a fleet can
-//! move over from there without moving keys.
+//! The classic circle of virtual nodes, placed exactly as nginx places them for `hash … consistent`, and ingress-nginx for
+//! `upstream-hash-by`, so that a fleet can move over from there without moving keys.
 //!
 //! Each member has 160 points for each unit of weight. Point j stands at
 //!
 //! ```text
-//! crc32(host ‖ 0 ‖ port ‖ point j − 1)        point −1 = 0, 32 bits, lowest byte first
+//! crc32(name ‖ point j − 1)        point −1 = 0, 32 bits, lowest byte first
 //! ```
 //!
-//! which nginx has from Cache::Memcached::Fast. A key belongs to the first point that is not before its own CRC-32. Where
-//! points of several members fall together the lowest id has it; nginx leaves that to its sort.
+//! where nginx, which has this from Cache::Memcached::Fast, hashes a server's name as `host ‖ 0 ‖ port`, and ingress-nginx
+//! (chash of lua-resty-balancer) as it is written: `IP:PORT`. A key belongs to the first point that is not before its own
+//! CRC-32. Where points of several members fall together the lowest id has it. nginx leaves that to the C library's sort:
+//! glibc's gives it to the server that its configuration names first.
 
 use std::ops::RangeInclusive;
 
 use crate::ring::Member;
-use crate::ring::spec::Ketama as Spec;
+use crate::ring::spec::{Ketama as Spec, Placement};
 use crate::ring::walk::Walk;
 
 /// How many points a unit of weight can have.
@@ -113,7 +115,7 @@ fn place(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// The CRC of `host ‖ 0 ‖ port`, going on.
+/// The CRC of a member's name, going on.
 fn base(spec: &Spec, id: u16) -> crc32fast::Hasher {
     let id_as_name;
     let name = match spec.names.get(&id) {
@@ -123,10 +125,15 @@ fn base(spec: &Spec, id: u16) -> crc32fast::Hasher {
             id_as_name.as_str()
         }
     };
-    let (host, port) = host_and_port(name);
     let mut hash = crc32fast::Hasher::new();
-    for part in [host.as_bytes(), &[0], port.as_bytes()] {
-        hash.update(part);
+    match spec.placement {
+        Placement::Nginx => {
+            let (host, port) = host_and_port(name);
+            for part in [host.as_bytes(), &[0], port.as_bytes()] {
+                hash.update(part);
+            }
+        }
+        Placement::IngressNginx => hash.update(name.as_bytes()),
     }
     hash
 }

@@ -14,7 +14,7 @@ pub enum RingSpec {
         /// How many slots.
         slots: u32,
     },
-    /// A circle of points as nginx's `hash … consistent` places them.
+    /// A circle of points as nginx's `hash … consistent` or ingress-nginx's `upstream-hash-by` places them.
     Ketama(Ketama),
     /// Maglev hashing (Eisenbud et al., NSDI 2016) in a table of the least prime number of slots that is not below `slots`
     /// (2 to 2²⁰).
@@ -31,9 +31,21 @@ pub enum RingSpec {
 pub struct Ketama {
     /// Points for each unit of weight, 1 to 1000; nginx has 160.
     pub points: u32,
-    /// What nginx's configuration calls the members, such as `10.0.0.1:8080`: their places on the circle follow from
-    /// these names. Who has none is called by its id.
+    /// What the members are called, such as `10.0.0.1:8080`: their places on the circle follow from these names. Who has
+    /// none is called by its id.
     pub names: Arc<BTreeMap<u16, Box<str>>>,
+    /// How they follow.
+    pub placement: Placement,
+}
+
+/// Which bytes of a name are hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Placement {
+    /// Its host, a byte of 0 and its port, as nginx parts what its configuration calls a server.
+    #[default]
+    Nginx,
+    /// Those that it is written with, as ingress-nginx hashes `IP:PORT`.
+    IngressNginx,
 }
 
 /// The two hash functions of `Polynomial`, both modulo 512.
@@ -173,7 +185,7 @@ impl Default for RingSpec {
 impl Default for Ketama {
     /// As nginx has it.
     fn default() -> Self {
-        Self { points: 160, names: Arc::default() }
+        Self { points: 160, names: Arc::default(), placement: Placement::default() }
     }
 }
 

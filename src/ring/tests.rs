@@ -1,6 +1,7 @@
 //! The ring's promises, as properties over arbitrary fleets and as golden values.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::collection::btree_map;
 use proptest::prelude::*;
@@ -15,6 +16,21 @@ const CLASSIC: RingSpec = RingSpec::Polynomial(Polynomials::CLASSIC);
 
 fn ketama(points: u32) -> RingSpec {
     RingSpec::Ketama(KetamaSpec { points, ..KetamaSpec::default() })
+}
+
+/// A circle of members with these names and weights.
+fn named(placement: Placement, members: &[(&str, u16)]) -> Ring {
+    let ids = || (0..).zip(members);
+    let names = ids().map(|(id, (name, _))| (id, (*name).into())).collect();
+    let spec = KetamaSpec { names: Arc::new(names), placement, ..KetamaSpec::default() };
+    let members: Vec<Member> = ids().map(|(id, (_, weight))| Member { id, weight: *weight }).collect();
+    build(RingSpec::Ketama(spec), &members)
+}
+
+/// Where keys are that are hashed as nginx does.
+fn owners(ring: &Ring, keys: impl Iterator<Item = String>) -> Vec<u16> {
+    let hasher = KeyHasher::new(&[0; 16]);
+    keys.map(|key| ring.primary(hasher.hash(KeyHash::Crc32, key.as_bytes())).expect("a member")).collect()
 }
 
 fn all_algorithms() -> [RingSpec; 4] {
@@ -332,6 +348,46 @@ fn a_circle_s_candidates_are_golden() {
     // Also by a second implementation, in another language.
     let expected = [[3, 5, 8, 2, 0, 6, 1, 9, 4, 7], [6, 2, 0, 1, 9, 4, 7, 8, 5, 3], [3, 5, 8, 2, 0, 6, 1, 9, 4, 7]];
     assert_eq!(lists, expected);
+}
+
+#[test]
+fn keys_of_named_members_are_golden() {
+    let members = [("10.0.0.1:8080", 2), ("10.0.0.2:8080", 1), ("10.0.0.3:8080", 1)];
+    let owners = [Placement::Nginx, Placement::IngressNginx]
+        .map(|placement| owners(&named(placement, &members), (0..16).map(|number| format!("user-{number}"))));
+    // Also by a second implementation, in another language.
+    let expected = [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 1, 1], [0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 1, 1, 2, 2]];
+    assert_eq!(owners, expected);
+}
+
+#[test]
+fn where_points_of_a_circle_fall_together_the_lowest_id_has_them() {
+    let (one, other, shared) = ("10.0.0.1:8040", "10.0.0.1:8603", (0x283a_1e3f_u64 << 32) | u64::from(u32::MAX));
+    for name in [one, other] {
+        assert!(hashes(&named(Placement::Nginx, &[(name, 1)])).any(|last| last == shared), "{name} has a point there");
+    }
+    for members in [[(one, 1), (other, 1)], [(other, 1), (one, 1)]] {
+        let ring = named(Placement::Nginx, &members);
+        assert_eq!(ring.candidates(shared).collect::<Vec<u16>>(), [0, 1]);
+    }
+}
+
+#[test]
+fn keys_are_where_the_library_of_ingress_nginx_has_them() {
+    let owners = |weights: &[(&str, u16)]| {
+        owners(&named(Placement::IngressNginx, weights), (1..=100_000).map(|number: u32| number.to_string()))
+    };
+    // The figures of lua-resty-balancer's own tests (t/chash.t, 1 and 4).
+    let owned = owners(&[("server1", 10), ("server2", 2), ("server3", 1)]);
+    let counts = [0, 1, 2].map(|id| owned.iter().filter(|owner| **owner == id).count());
+    assert_eq!(counts, [77_075, 14_743, 8_182]);
+    let changes = [
+        owners(&[("server1", 7), ("server2", 2), ("server3", 1)]),
+        owners(&[("server1", 8), ("server2", 2), ("server3", 1)]),
+        owners(&[("server1", 8), ("server2", 2)]),
+    ];
+    let stayed = |pair: &[Vec<u16>]| pair[0].iter().zip(&pair[1]).filter(|(before, after)| before == after).count();
+    assert_eq!(changes.windows(2).map(stayed).collect::<Vec<_>>(), [97_606, 90_255]);
 }
 
 #[test]

@@ -122,6 +122,11 @@ fn cases() -> Vec<Case> {
         ),
         spec("spec.ring.points", json!({"ring": {"points": 160}}), "leave it out: only Ketama has points"),
         spec(
+            "spec.ring.placement",
+            json!({"ring": {"placement": "Nginx"}}),
+            "leave it out: only Ketama has a placement",
+        ),
+        spec(
             "spec.ring.polynomials",
             json!({"ring": {"polynomials": {}}}),
             "leave it out: only Polynomial has polynomials",

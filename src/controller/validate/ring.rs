@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{
-    KeyHashFunction, KeyPolynomialSpec, LoadBalancerSpec, PolynomialsSpec, RingAlgorithm, RingMember, RingSection,
-    ServerPolynomialSpec,
+    KetamaPlacement, KeyHashFunction, KeyPolynomialSpec, LoadBalancerSpec, PolynomialsSpec, RingAlgorithm, RingMember,
+    RingSection, ServerPolynomialSpec,
 };
 use crate::controller::validate::Checker;
 use crate::model::Ordinal;
-use crate::ring::{KetamaSpec, KeyHash, KeyPolynomial, Polynomials, RingSpec, Seats, ServerPolynomial};
+use crate::ring::{KetamaSpec, KeyHash, KeyPolynomial, Placement, Polynomials, RingSpec, Seats, ServerPolynomial};
 
 const SLOTS: &str = "spec.ring.slots";
 const MEMBERS: &str = "spec.ring.members";
@@ -42,6 +42,11 @@ fn misplaced(section: &RingSection, check: &mut Checker) {
         && algorithm != RingAlgorithm::Ketama
     {
         check.fail("spec.ring.points", &points.to_string(), "leave it out: only Ketama has points");
+    }
+    if let Some(placement) = section.placement
+        && algorithm != RingAlgorithm::Ketama
+    {
+        check.fail("spec.ring.placement", &format!("{placement:?}"), "leave it out: only Ketama has a placement");
     }
     if section.polynomials.is_some() && algorithm != RingAlgorithm::Polynomial {
         check.fail("spec.ring.polynomials", "", "leave it out: only Polynomial has polynomials");
@@ -84,7 +89,12 @@ fn ring(section: &RingSection, check: &mut Checker) -> RingSpec {
                 }
                 Some((u16::try_from(member.ordinal).ok()?, name.into()))
             });
-            RingSpec::Ketama(KetamaSpec { names: std::sync::Arc::new(named.collect()), points: points.max(1) })
+            let names = std::sync::Arc::new(named.collect());
+            let placement = match section.placement {
+                None | Some(KetamaPlacement::Nginx) => Placement::Nginx,
+                Some(KetamaPlacement::IngressNginx) => Placement::IngressNginx,
+            };
+            RingSpec::Ketama(KetamaSpec { points: points.max(1), names, placement })
         }
         RingAlgorithm::Polynomial => {
             RingSpec::Polynomial(polynomials(&section.polynomials.clone().unwrap_or_default(), check))

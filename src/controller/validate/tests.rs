@@ -11,7 +11,7 @@ use super::*;
 use crate::api::PodTemplate;
 use crate::controller::manifest;
 use crate::model::{Container, CookieKey, KeySource, Ordinal, Template};
-use crate::ring::{KetamaSpec, KeyHash, Polynomials, RingSpec};
+use crate::ring::{KetamaSpec, KeyHash, Placement, Polynomials, RingSpec};
 
 /// A resource with one container and these further fields in its spec.
 fn resource(spec: &Value) -> LoadBalancer {
@@ -307,6 +307,21 @@ fn ordinals_have_weights_and_names() {
     assert_eq!(
         errors(&json!({"ring": {"algorithm": "Ketama", "members": twice}})),
         "spec.ring.members: a: a name is listed twice; leave one"
+    );
+}
+
+#[test]
+fn a_circle_is_nginx_s_or_ingress_nginx_s() {
+    let placement = |ring: Value| match &desired(&json!({"ring": ring})).route.ring {
+        RingSpec::Ketama(ketama) => ketama.placement,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(placement(json!({"algorithm": "Ketama"})), Placement::Nginx);
+    assert_eq!(placement(json!({"algorithm": "Ketama", "placement": "Nginx"})), Placement::Nginx);
+    assert_eq!(placement(json!({"algorithm": "Ketama", "placement": "IngressNginx"})), Placement::IngressNginx);
+    assert_eq!(
+        errors(&json!({"ring": {"placement": "IngressNginx"}})),
+        "spec.ring.placement: IngressNginx: leave it out: only Ketama has a placement"
     );
 }
 

@@ -2,8 +2,9 @@
 
 use std::env;
 use std::fmt;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use crate::leave_out::leave_out;
 
 /// The version that `prepare.sh` prepares.
 const KUBERNETES: &str = include_str!("../version");
@@ -22,23 +23,13 @@ pub struct Missing {
     searched: Vec<PathBuf>,
 }
 
-/// What a test that needs a cluster begins with. Where Kubernetes' programs are missing, the test is left out, loudly;
-/// with `CI=true`, it fails, since there nobody would see that it was left out.
+/// What a test that needs a cluster begins with. Where Kubernetes' programs are missing, the test is left out.
 ///
 /// # Panics
-/// The programs are missing and `CI` is `true`.
+/// The programs are missing and `CI` is `true`: see [`leave_out`].
 #[must_use]
 pub fn binaries_or_skip() -> Option<Binaries> {
-    let missing = match Binaries::locate() {
-        Ok(binaries) => return Some(binaries),
-        Err(missing) => missing,
-    };
-    assert!(env::var("CI").is_ok_and(|ci| ci == "true"), "{missing}");
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    // Not `eprintln!`, which the test harness shows only for tests that fail.
-    drop(writeln!(io::stderr(), "\nSKIPPED {test}: {missing}\n"));
-    None
+    Binaries::locate().inspect_err(leave_out).ok()
 }
 
 // === impl Binaries ===

@@ -1,7 +1,7 @@
 //! A real Kubernetes control plane for tests and benchmarks, and a stand-in for its nodes. In reading order:
 //!
 //! - [`Binaries`]: where Kubernetes' own programs lie (`make test-cluster` puts them there), and what a test does that
-//!   finds none: [`binaries_or_skip`].
+//!   finds none: [`binaries_or_skip`], which is to [`leave_out()`] that test.
 //! - [`ControlPlane`]: etcd, the API server and, if asked, the controllers, with an audit log of every request.
 //! - [`Access`]: who talks to the API server and which way, as a client or a kubeconfig file.
 //! - [`Gate`]: a way to the API server that a test can close.
@@ -37,7 +37,7 @@ mod control_plane;
 mod eventually;
 mod gate;
 mod guard;
-
+mod leave_out;
 mod program;
 mod request;
 
@@ -49,3 +49,4 @@ pub use claims::Port;
 pub use control_plane::{ControlPlane, ControlPlaneConfig};
 pub use eventually::{eventually, eventually_ok};
 pub use gate::Gate;
+pub use leave_out::leave_out;
