@@ -40,7 +40,7 @@ fmt: .need-rust ## Format the code
 	@$(CARGO) fmt --all
 
 docs: .need-rust ## Write the generated parts of the documents anew
-	@UPDATE_DOCS=1 $(CARGO) test --locked --test docs
+	@UPDATE_DOCS=1 $(CARGO) test --locked --test docs -- --test-threads=1
 
 image: .need-rust ## Build the images ringhold:dev and ringhold-server:dev (PROFILE=dev for quick ones), with or without Docker
 	@CARGO="$(CARGO)" deploy/image.sh

@@ -1,4 +1,6 @@
-//! The command line. Every flag has an environment variable, a unit and help.
+//! The command line. Every flag has a unit and help; those of commands that run long have an environment variable, too.
+
+mod ring;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +14,11 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::backend::process::guard;
 use crate::telemetry::LogFormat;
+
+pub use ring::{
+    Algorithm, AlgorithmArgs, AnswerArgs, ChangeArgs, CompareArgs, FleetArgs, MemberWeight, MovesArgs, Output,
+    RingArgs, RingCommand, SharesArgs, SizeArgs,
+};
 
 /// A fleet of replicas and the consistent-hash ring in front of it.
 ///
@@ -43,6 +50,10 @@ pub enum Command {
     ///
     /// To install or update it: ringhold crd | kubectl apply --server-side -f -
     Crd,
+    /// Show what a ring does, before you choose one
+    ///
+    /// How evenly it spreads the keys, what a change would move, and how the algorithms compare. Nothing has to run.
+    Ring(Box<RingArgs>),
     /// Becomes a replica's program, tied to Ringhold's life
     #[command(name = guard::EXEC, hide = true)]
     ExecReplica {

@@ -3,6 +3,7 @@
 mod crd;
 mod local;
 mod operator;
+mod ring;
 mod serving;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Local(args) => block_on(local::run(args)),
         Command::Operator(args) => block_on(operator::run(*args)),
         Command::Crd => crd::print(&mut io::stdout().lock()),
+        Command::Ring(args) => ring::run(*args),
         Command::ExecReplica { parent, program, args } => exec_replica(parent, &program, &args),
         Command::GuardReplicas => guard::run(io::stdin().lock()).map_err(anyhow::Error::from),
     }

@@ -16,4 +16,4 @@ mod tick;
 mod validate;
 
 pub use tick::{ApplyError, Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
-pub use validate::{FieldError, FieldErrors, Service, service, validate};
+pub use validate::{CheckedRing, FieldError, FieldErrors, Service, ring, service, validate};

@@ -3,7 +3,7 @@
 //! Modules in reading order: the words ([`model`]) and the resource ([`api`]), the pure core ([`ring`], [`plan`]), the
 //! bridge between control plane and data plane ([`routes`]), and the edges around them: where replicas run
 //! ([`backend`]), what reconciles them ([`controller`]), what carries requests ([`proxy`]) and what people ask
-//! ([`admin`]). ARCHITECTURE.md draws the map.
+//! ([`admin`]); [`figure`] draws what numbers say. ARCHITECTURE.md draws the map.
 
 pub mod model;
 
@@ -22,6 +22,8 @@ pub mod controller;
 pub mod proxy;
 
 pub mod admin;
+
+pub mod figure;
 
 pub mod args;
 pub mod commands;

@@ -159,6 +159,12 @@ impl Ring {
         self.space().moves(next.space())
     }
 
+    /// How the hashes are dealt out: in their order, the last hash of each arc and whose the arc is. Neighbouring arcs may
+    /// have one owner.
+    pub fn arcs(&self) -> impl Iterator<Item = (u64, u16)> + '_ {
+        self.space().arcs()
+    }
+
     /// How many slots, points or virtual servers the table has.
     #[must_use]
     pub fn size(&self) -> usize {

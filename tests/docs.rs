@@ -50,6 +50,66 @@ fn the_readme_shows_the_binarys_own_help() {
 }
 
 #[test]
+fn the_readme_shows_what_ring_commands_print() {
+    const BEGIN: &str = "<!-- printed by `ringhold ring`; `make docs` writes it anew -->\n```console\n$ ";
+    // Another run, another machine, another time.
+    const MEASURED: &[&str] = &["lookup ", "  with two more candidates ", "build "];
+    let readme = readme();
+    let mut written = readme.clone();
+    let blocks: Vec<&str> = readme.split(BEGIN).skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert!(blocks.len() >= 3, "the README shows shares, moves and compare");
+    for block in blocks {
+        let (command, shown) = block.split_once('\n').unwrap();
+        let words: Vec<&str> = command.strip_prefix("ringhold ").unwrap().split(' ').collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_ringhold")).args(words).env_clear().output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let measured = |text: &str| MEASURED.iter().any(|name| text.starts_with(name));
+        let counted = |text: &str| text.lines().filter(|line| !measured(line)).map(str::to_owned).collect::<Vec<_>>();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            let times = shown.lines().filter(|line| measured(line)).map(str::to_owned);
+            let mut times = times.collect::<Vec<_>>().into_iter();
+            let keep = |line: &str| {
+                if measured(line) { times.next().unwrap_or_else(|| line.to_owned()) } else { line.to_owned() }
+            };
+            let lines: Vec<String> = printed.lines().map(keep).collect();
+            let (old, new) = (format!("{BEGIN}{block}```"), format!("{BEGIN}{command}\n{}\n```", lines.join("\n")));
+            written = written.replace(&old, &new);
+        } else {
+            assert_eq!(counted(shown), counted(&printed), "{command}: the README is behind the code: run `make docs`");
+        }
+    }
+    if written != readme {
+        std::fs::write(root("README.md"), written).unwrap();
+    }
+}
+
+#[test]
+fn the_readme_names_every_field_of_the_ring_answers() {
+    let readme = readme();
+    let named = between(&readme, "<!-- the fields of every answer -->\n", "\n\n");
+    for question in ["shares", "moves --to 4", "compare --members 57 --slots 64"] {
+        let words = format!("ring {question} --output json");
+        let command = Command::new(env!("CARGO_BIN_EXE_ringhold")).args(words.split(' ')).env_clear().output().unwrap();
+        let mut missing = Vec::new();
+        keys(&serde_json::from_slice(&command.stdout).unwrap(), &mut |key| {
+            if !named.contains(&format!("`{key}`")) {
+                missing.push(key.to_owned());
+            }
+        });
+        assert!(missing.is_empty(), "{question}: the README lacks {missing:?}");
+    }
+}
+
+/// Calls back with the name of every field of a value.
+fn keys(value: &serde_json::Value, found: &mut impl FnMut(&str)) {
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        found(name);
+        keys(inner, found);
+    }
+    value.as_array().into_iter().flatten().for_each(|inner| keys(inner, found));
+}
+
+#[test]
 fn the_resource_definition_lies_where_kubectl_and_the_chart_want_it() {
     let output = Command::new(env!("CARGO_BIN_EXE_ringhold")).arg("crd").env_clear().output().unwrap();
     let definition = String::from_utf8(output.stdout).unwrap();

@@ -17,6 +17,7 @@ use crate::api::{HealthSpec, LimitsSpec, LoadBalancer, LoadBalancerSpec, Retries
 use crate::controller::{manifest, template};
 use crate::model::{Desired, FleetId, FleetUid, Health, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts};
 
+pub use ring::{CheckedRing, ring};
 pub use service::{Service, service};
 
 /// The longest limit of a body that can be declared: 1 PiB, for JSON's numbers are exact only somewhat beyond.
@@ -55,7 +56,7 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let listener = listener(spec, &mut check);
     service::checked(spec, &mut check);
     let hash_key = key::sources(&spec.hash_key, &mut check);
-    let ring::Checked { ring, key_hash, weights } = ring::checked(spec, replicas, &mut check);
+    let CheckedRing { ring, key_hash, weights } = ring::checked(&spec.ring, replicas, &mut check);
     let bounded_load = bounded_load(spec, &mut check);
     let rollout = rollout(&spec.rollout, replicas, &mut check);
     let health = health(&spec.health, &mut check);

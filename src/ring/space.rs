@@ -50,6 +50,14 @@ const WHOLE: u128 = 1 << 64;
 
 // === impl Space ===
 
+impl<'ring> Space<'ring> {
+    /// Each arc's last hash and owner.
+    pub(super) fn arcs(self) -> impl Iterator<Item = (u64, u16)> + 'ring {
+        let last = |end: u128| u64::try_from(end - 1).unwrap_or(u64::MAX);
+        (0..self.count()).map(move |arc| (last(self.end(arc)), self.owner(arc)))
+    }
+}
+
 impl Space<'_> {
     /// Each member's part, in the members' order.
     pub(super) fn shares(self, members: &[Member]) -> Vec<f64> {

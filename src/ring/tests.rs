@@ -113,6 +113,17 @@ proptest! {
     }
 
     #[test]
+    fn arcs_cover_all_hashes_and_have_their_owner_to_the_last_hash((spec, fleet) in any_ring_fleet()) {
+        let ring = build(spec, &members(&fleet));
+        let mut first = 0;
+        for (last, owner) in ring.arcs() {
+            prop_assert_eq!((ring.primary(first), ring.primary(last)), (Some(owner), Some(owner)));
+            first = last.wrapping_add(1);
+        }
+        prop_assert_eq!(first, 0, "the last arc ends with the last hash");
+    }
+
+    #[test]
     fn candidates_are_distinct_and_complete_and_begin_with_the_primary((spec, fleet) in any_ring_fleet()) {
         let ring = build(spec, &members(&fleet));
         let all: BTreeSet<u16> = fleet.keys().copied().collect();

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ring", &[]),
     ("shutdown", &[]),
     ("telemetry", &[]),
+    ("figure", &[]),
     ("api", &[]),
     ("model", &["ring"]),
     ("plan", &["model"]),

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{
-    KetamaPlacement, KeyHashFunction, KeyPolynomialSpec, LoadBalancerSpec, PolynomialsSpec, RingAlgorithm, RingMember,
-    RingSection, ServerPolynomialSpec,
+    KetamaPlacement, KeyHashFunction, KeyPolynomialSpec, PolynomialsSpec, RingAlgorithm, RingMember, RingSection,
+    ServerPolynomialSpec,
 };
-use crate::controller::validate::Checker;
+use crate::controller::validate::{Checker, FieldErrors};
 use crate::model::Ordinal;
 use crate::ring::{KetamaSpec, KeyHash, KeyPolynomial, Placement, Polynomials, RingSpec, Seats, ServerPolynomial};
 
@@ -14,20 +14,33 @@ const SLOTS: &str = "spec.ring.slots";
 const MEMBERS: &str = "spec.ring.members";
 const DEFAULT_SLOTS: i32 = 65_536;
 
-/// What the spec says of the ring.
-pub(super) struct Checked {
-    pub(super) ring: RingSpec,
-    pub(super) key_hash: KeyHash,
-    pub(super) weights: BTreeMap<Ordinal, u16>,
+/// What `spec.ring` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedRing {
+    /// Algorithm and size.
+    pub ring: RingSpec,
+    /// How keys are hashed.
+    pub key_hash: KeyHash,
+    /// The weights of ordinals; 1 where none is named.
+    pub weights: BTreeMap<Ordinal, u16>,
 }
 
-pub(super) fn checked(spec: &LoadBalancerSpec, replicas: u16, check: &mut Checker) -> Checked {
-    let section = &spec.ring;
+/// Turns the ring's part of a spec, for a fleet of so many replicas, into what the core works with.
+///
+/// # Errors
+/// Every field that is wrong, not only the first.
+pub fn ring(section: &RingSection, replicas: u16) -> Result<CheckedRing, FieldErrors> {
+    let mut check = Checker::default();
+    let ring = checked(section, replicas, &mut check);
+    if check.is_content() { Ok(ring) } else { Err(FieldErrors(check.errors)) }
+}
+
+pub(super) fn checked(section: &RingSection, replicas: u16, check: &mut Checker) -> CheckedRing {
     misplaced(section, check);
     let weights = weights(&section.members, check);
-    let ring = ring(section, check);
+    let ring = ring_spec(section, check);
     capacity(&ring, replicas, &weights, check);
-    Checked { ring, key_hash: key_hash(section, check), weights }
+    CheckedRing { ring, key_hash: key_hash(section, check), weights }
 }
 
 /// Fields that belong to another algorithm.
@@ -65,7 +78,7 @@ fn misplaced(section: &RingSection, check: &mut Checker) {
     }
 }
 
-fn ring(section: &RingSection, check: &mut Checker) -> RingSpec {
+fn ring_spec(section: &RingSection, check: &mut Checker) -> RingSpec {
     match section.algorithm {
         RingAlgorithm::Rendezvous => {
             let slots = section.slots.unwrap_or(DEFAULT_SLOTS);
