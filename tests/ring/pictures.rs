@@ -145,6 +145,7 @@ fn no_words_cover_each_other_or_leave_the_page() {
         vec!["moves", "--file", named, "--to", "4"],
         vec!["moves", "--members", "60", "--remove", "3", "--weight", "5=40", "--slots", "512"],
         vec!["moves", "--members", "5", "--to-algorithm", "Ketama"],
+        vec!["moves", "--members", "14", "--from-weight", "0=1000", "--to", "13"],
     ];
     let sizes = ["1", "2", "3", "10", "14", "20", "21", "100", "230", "1000"];
     for size in sizes {
