@@ -4,7 +4,7 @@ RELEASE := target/release
 SAMPLE  ?= deploy/samples/web.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test test-cluster bench-controller verify fmt docs image chart e2e kind-up kind-down clean .need-rust
+.PHONY: help up build test test-cluster bench-controller bench-ring verify fmt docs image chart e2e kind-up kind-down clean .need-rust
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +29,13 @@ bench-controller: .need-rust ## Measure the operator at scale beside Kubernetes'
 	@tests/cluster/prepare.sh
 	@$(CARGO) bench --locked --bench controller -- $(BENCH)
 
+bench-ring: .need-rust ## Measure the ring beside the rings of other crates, in a minute and a half (BENCH="--help" says more)
+	@$(CARGO) bench --locked --package ringhold-bench-ring --bench ring -- $(BENCH)
+
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) clippy --locked --test e2e --bench controller -- -D warnings
+	@$(CARGO) clippy --locked --workspace --test e2e --bench controller --bench ring -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked --test docs --test tidy
 

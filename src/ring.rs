@@ -12,6 +12,7 @@ mod ketama;
 mod maglev;
 mod polynomial;
 mod rendezvous;
+mod sip;
 mod space;
 mod spec;
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! From key bytes to the 64-bit hash that the ring takes. The one place that states which bytes are hashed: the key's own,
 //! and nothing else.
 
-use siphasher::sip::SipHasher13;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::ring::sip::SipHasher13;
 
 /// The hash function of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,7 +32,7 @@ impl KeyHasher {
     #[must_use]
     pub fn new(secret: &[u8; 16]) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = *secret;
-        Self { sip: SipHasher13::new_with_key(secret), seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]) }
+        Self { sip: SipHasher13::new(secret), seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]) }
     }
 
     /// The hash of a key.
@@ -41,12 +42,16 @@ impl KeyHasher {
         match function {
             KeyHash::SipHash => self.sip.hash(key),
             KeyHash::Xxh3 => xxh3_64_with_seed(key, self.seed),
-            KeyHash::Crc32 => {
-                let crc = u64::from(crc32fast::hash(key));
-                (crc << 32) | (mix64(crc) >> 32)
-            }
+            KeyHash::Crc32 => crc32(key),
         }
     }
+}
+
+/// Not inlined: XXH3 beside it needs few registers.
+#[inline(never)]
+fn crc32(key: &[u8]) -> u64 {
+    let crc = u64::from(crc32fast::hash(key));
+    (crc << 32) | (mix64(crc) >> 32)
 }
 
 /// 2⁶⁴ divided by the golden ratio: multiples of it lie far apart.
