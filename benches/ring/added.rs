@@ -27,9 +27,7 @@ pub(crate) fn measure(sizes: &Sizes) -> anyhow::Result<Table> {
             let start = Instant::now();
             ring.change(Change::Add(MEMBERS), &after)?;
             let took = start.elapsed();
-            if ring.is_incremental() {
-                ring.change(Change::Remove(MEMBERS), &before)?;
-            }
+            ring.change(Change::Remove(MEMBERS), &before)?;
             Ok(took)
         })
     });
