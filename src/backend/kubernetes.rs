@@ -182,7 +182,9 @@ impl Backend for KubernetesBackend {
             let Some(known) = known.filter(|known| known.drain_mark.is_none()) else { return Ok(()) };
             match requests.mark_draining(name, uid, &known.version, since).await {
                 Ok(pod) => {
-                    self.enter(&pod);
+                    if let Some(sighting) = Sighting::of(&pod) {
+                        self.shared.update(|index| index.rewrite(sighting, Timestamp::now()));
+                    }
                     return Ok(());
                 }
                 Err(error) if refusal::is_gone(&error) => return self.shared.forget(uid),
@@ -210,7 +212,7 @@ impl Backend for KubernetesBackend {
                 if let Some(sighting) = pod.as_ref().and_then(Sighting::of) {
                     // One that is gone at once is answered as it was last.
                     let sighting = Sighting { life: Life::Terminating, ..sighting };
-                    self.shared.update(|index| index.write(sighting, Timestamp::now()));
+                    self.shared.update(|index| index.rewrite(sighting, Timestamp::now()));
                 }
                 Ok(())
             }

@@ -119,6 +119,14 @@ impl Index {
         self.deliver(version);
     }
 
+    /// The API server has answered a change of ours to a pod that we knew. Where it is not known any more it is gone, and
+    /// no answer that comes late brings it back.
+    pub(super) fn rewrite(&mut self, sighting: Sighting, now: Timestamp) {
+        if self.pods.contains_key(&sighting.uid) {
+            self.write(sighting, now);
+        }
+    }
+
     /// The API server has answered a write of ours with the pod.
     pub(super) fn write(&mut self, sighting: Sighting, now: Timestamp) {
         let (uid, version) = (sighting.uid.clone(), sighting.version.clone());

@@ -104,6 +104,19 @@ fn an_answer_that_comes_after_the_watch_changes_nothing() {
 }
 
 #[test]
+fn the_answer_to_a_delete_does_not_bring_back_what_the_watch_has_taken_away() {
+    let mut index = mk_index([ready(0, 5), ready(1, 6)]);
+    index.remove(&uid("0"), &Version::new("20"));
+    // Whatever its version says.
+    for version in [7, 20, 21, 99] {
+        index.rewrite(terminating(0, version), NOW);
+        assert_eq!(states(&index), [(1, "Ready")]);
+    }
+    index.rewrite(terminating(1, 21), NOW);
+    assert_eq!(states(&index), [(1, "Terminating")]);
+}
+
+#[test]
 fn what_the_watch_delivers_late_does_not_undo_a_write() {
     let mut index = mk_index([ready(0, 5)]);
     index.write(terminating(0, 20), NOW);
