@@ -37,8 +37,8 @@ fn more_replicas_than_the_ring_seats_are_refused_with_its_limit() {
     let manifest = Manifest { replicas: 57, spec: "ring: {algorithm: Polynomial}".to_owned(), ..Manifest::new(5000) };
     assert_eq!(
         refused(&manifest.yaml()),
-        "ringhold: web.yaml: web: spec.replicas: 57: a Polynomial ring seats at most 56 replicas; use Rendezvous in \
-         spec.ring.algorithm\n"
+        "ringhold: web.yaml: web: spec.replicas: 57: a Polynomial ring seats at most 56 replicas, counted by weight; use \
+         Rendezvous in spec.ring.algorithm\n"
     );
 }
 
