@@ -99,8 +99,8 @@ impl Flows {
             for (node, top) in nodes.iter().zip(tops) {
                 let thick = scale(node.size, nodes).max(1.0);
                 canvas.rect((x, *top), (THICK, thick), &format!("area {}", node.colour.class()));
-                let room = LABELS - 12.0 - width_of(&node.value, "value");
-                let label = format!("{} {}", shortened(&node.label, "value", room), node.value);
+                let room = LABELS - 16.0 - width_of(&node.value, "value");
+                let label = format!("{}: {}", shortened(&node.label, "value", room), node.value);
                 canvas.text((text, top + thick / 2.0 + 4.2), anchor, "value", &label);
             }
         };
