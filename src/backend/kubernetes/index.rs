@@ -120,7 +120,8 @@ impl Index {
     }
 
     /// The API server has answered a change of ours to a pod that we knew. Where it is not known any more it is gone, and
-    /// no answer that comes late brings it back.
+    /// no answer that comes late brings it back. Its version could not tell: where a kubelet's delete overtakes ours, the
+    /// answer has none.
     pub(super) fn rewrite(&mut self, sighting: Sighting, now: Timestamp) {
         if self.pods.contains_key(&sighting.uid) {
             self.write(sighting, now);

@@ -29,8 +29,6 @@ const WHILE_REFUSED: Duration = Duration::from_secs(10);
 /// each time up to [`LONGEST_DRAINING`].
 const WHILE_DRAINING: Duration = Duration::from_millis(100);
 const LONGEST_DRAINING: Duration = Duration::from_secs(1);
-/// While replicas are on their way out and nothing else is due, in case that news of their end is lost.
-const WHILE_LEAVING: Duration = Duration::from_secs(5);
 /// A plan that wants to be looked at again at once gets at least this pause.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 
@@ -130,7 +128,6 @@ impl ClusterFleet {
             lines.extend(story::tell(&self.id.name, told, &status, moved_before + moved, &shares));
         }
         let drains = status.members.iter().any(|member| member.finishing.is_some());
-        let leaves = status.members.iter().any(|member| matches!(member.state, "Terminating" | "Dead"));
         self.told = Some(status.clone());
         let mut shown = Ok(false);
         if part == Part::Acts {
@@ -160,8 +157,7 @@ impl ClusterFleet {
         self.failure = None;
         let acted = (!actions.is_empty()).then_some(SHORTEST_PAUSE);
         let refused = (self.is_refused() || is_in_the_way).then_some(WHILE_REFUSED);
-        let leaving = leaves.then_some(WHILE_LEAVING);
-        let pause = soonest.into_iter().chain(acted).chain(refused).chain(leaving).min();
+        let pause = soonest.into_iter().chain(acted).chain(refused).min();
         Ok(pause.map_or_else(Action::await_change, Action::requeue))
     }
 

@@ -107,10 +107,11 @@ fn an_answer_that_comes_after_the_watch_changes_nothing() {
 fn the_answer_to_a_delete_does_not_bring_back_what_the_watch_has_taken_away() {
     let mut index = mk_index([ready(0, 5), ready(1, 6)]);
     index.remove(&uid("0"), &Version::new("20"));
-    // Whatever its version says.
-    for version in [7, 20, 21, 99] {
-        index.rewrite(terminating(0, version), NOW);
+    // Whatever its version says, or if there is none.
+    for version in ["7", "20", "21", "99", ""] {
+        index.rewrite(Sighting { version: Version::new(version), ..terminating(0, 0) }, NOW);
         assert_eq!(states(&index), [(1, "Ready")]);
+        assert_settled(&index);
     }
     index.rewrite(terminating(1, 21), NOW);
     assert_eq!(states(&index), [(1, "Terminating")]);
