@@ -113,7 +113,8 @@ impl fmt::Display for ForwardError {
 impl From<PickError> for ForwardError {
     fn from(error: PickError) -> Self {
         match error {
-            PickError::NoReplica => Self::NoReplica,
+            // Outdated and nothing newer: the LoadBalancer has gone.
+            PickError::NoReplica | PickError::Outdated => Self::NoReplica,
             PickError::Full => Self::Full,
         }
     }

@@ -127,6 +127,8 @@ impl Tries<'_> {
             }
             self.tried.push(replica.upstream.ordinal);
             self.failed.push(Arc::clone(&replica.upstream));
+            // The replica may have failed because its time was over.
+            self.refresh();
             last = Some(error);
         }
     }
@@ -240,8 +242,7 @@ impl Tries<'_> {
         }
     }
 
-    /// Goes on with a newer table, where there is one. A pick that finds nobody may just have met a swap: its table's
-    /// replicas have closed, and the next table has theirs open.
+    /// Goes on with a newer table, where there is one: a pick that failed, or a replica that did, may just have met a swap.
     fn refresh(&mut self) -> bool {
         let Some(newer) = self.client.worker.newer(&self.routed.route) else { return false };
         *self.routed = newer;

@@ -14,6 +14,9 @@ pub enum PickError {
     /// All that are ready have as many requests as they may have.
     #[error("every ready replica has reached spec.limits.maxConcurrentPerReplica")]
     Full,
+    /// A candidate has left since this route was published: the newer one may name its successor.
+    #[error("the route has been replaced")]
+    Outdated,
 }
 
 /// One candidate for a key, and whether it would be taken now.
@@ -73,13 +76,17 @@ impl Route {
     /// Where there is none, it takes one that was left out of caution, the least doubtful first: over its bound, then
     /// ramping, then ejected. A replica that may fail is better than an error.
     ///
+    /// A replica closes only after a table without it was published. So who meets a closed one holds an older route, and
+    /// must not pass its ordinal over: by now another replica may serve its keys.
+    ///
     /// # Errors
-    /// [`PickError::NoReplica`] where nobody is ready, [`PickError::Full`] where all that are have reached their limit.
+    /// [`PickError::NoReplica`] where nobody is ready, [`PickError::Full`] where all that are have reached their limit,
+    /// [`PickError::Outdated`] where the newest route should be asked instead.
     pub fn pick(&self, hash: u64, tried: &[Ordinal]) -> Result<Lease, PickError> {
         let bound = self.bound();
         // A lease that fails met a race: the next look sees that replica full or closed.
         for _ in 0..=self.seats.len() {
-            let Some(seat) = self.best(hash, tried, bound) else { break };
+            let Some(seat) = self.best(hash, tried, bound)? else { break };
             if let Some(lease) = self.lease(seat) {
                 return Ok(lease);
             }
@@ -93,31 +100,39 @@ impl Route {
     #[must_use]
     pub fn explain(&self, hash: u64) -> Vec<Candidate> {
         let bound = self.bound();
-        let taken = self.best(hash, &[], bound).map(|seat| seat.ordinal);
-        self.ring
-            .candidates(hash)
-            .filter_map(|member| self.seat(member))
+        let seats: Vec<&Seat> = self.ring.candidates(hash).filter_map(|member| self.seat(member)).collect();
+        let mut candidates: Vec<Candidate> = seats
+            .iter()
             .map(|seat| Candidate {
                 ordinal: seat.ordinal,
                 replica: seat.upstream.as_ref().map(|upstream| upstream.name.clone()),
-                verdict: if taken == Some(seat.ordinal) { Verdict::Taken } else { self.verdict(seat, hash, bound) },
+                verdict: self.verdict(seat, hash, bound),
             })
-            .collect()
+            .collect();
+        let ranks = candidates.iter().zip(seats).map(|(candidate, seat)| Rank::new(candidate.verdict, seat));
+        let best = ranks.enumerate().filter_map(|(index, rank)| Some((rank?, index))).min();
+        if let Some((_, taken)) = best {
+            candidates[taken].verdict = Verdict::Taken;
+        }
+        candidates
     }
 
-    fn best(&self, hash: u64, tried: &[Ordinal], bound: Option<Bound>) -> Option<&Seat> {
+    fn best(&self, hash: u64, tried: &[Ordinal], bound: Option<Bound>) -> Result<Option<&Seat>, PickError> {
         let mut best: Option<(Rank, &Seat)> = None;
         for seat in self.ring.candidates(hash).filter_map(|member| self.seat(member)) {
             if tried.contains(&seat.ordinal) {
                 continue;
             }
+            if seat.upstream.as_ref().is_some_and(|upstream| !upstream.is_open()) {
+                return Err(PickError::Outdated);
+            }
             match Rank::new(self.verdict(seat, hash, bound), seat) {
-                Some(Rank::Spare) => return Some(seat),
+                Some(Rank::Spare) => return Ok(Some(seat)),
                 Some(rank) if best.is_none_or(|(least, _)| rank < least) => best = Some((rank, seat)),
                 _ => {}
             }
         }
-        best.map(|(_, seat)| seat)
+        Ok(best.map(|(_, seat)| seat))
     }
 
     fn lease(&self, seat: &Seat) -> Option<Lease> {
