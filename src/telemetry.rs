@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
 
 /// How the log is written.
@@ -54,10 +55,12 @@ enum Message {
 pub fn init(level: &str, format: LogFormat) -> Result<(), BadFilter> {
     let filter = EnvFilter::try_new(level).map_err(|_| BadFilter { value: level.to_owned() })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().init(),
-    }
+    let log: Dispatch = match format {
+        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).finish().into(),
+        LogFormat::Json => log.json().finish().into(),
+    };
+    // Not by `init`: that also takes the records of the `log` crate wherever any crate of a build asks for it.
+    tracing::dispatcher::set_global_default(log).expect("the log is set up once");
     Ok(())
 }
 

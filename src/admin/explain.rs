@@ -76,6 +76,7 @@ fn describe(candidate: &Candidate) -> String {
         Verdict::Taken => "taken",
         Verdict::Spare => "spare",
         Verdict::NotReady => "not ready",
+        Verdict::Failed => "failed",
         Verdict::Ejected => "ejected after failures",
         Verdict::Ramping => "in slow start",
         Verdict::OverBound => "over its bounded load",

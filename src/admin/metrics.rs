@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 
 use crate::admin::AdminState;
@@ -62,6 +62,12 @@ impl Collector for RouteMetrics {
             let shares = route.seats().iter().zip(&*route.shares);
             shares.map(|(seat, share)| ([("ordinal", seat.ordinal.to_string())], *share)).collect()
         })?;
+        scrape.by_fleet(
+            "ringhold_ring_moved_share",
+            "Share of the key space, 0 to 1, that the ring's last change moved to another ordinal",
+            |fleet| fleet.route.iter().map(|_| ([], fleet.moved.last)).collect(),
+        )?;
+        scrape.moves()?;
         scrape.by_route("ringhold_requests_in_flight", "Requests that the replica of an ordinal has now", |route| {
             let in_flight = |seat: &crate::routes::Seat| seat.upstream.as_ref().map_or(0, |up| up.in_flight() as u64);
             route.seats().iter().map(|seat| ([("ordinal", seat.ordinal.to_string())], in_flight(seat))).collect()
@@ -88,6 +94,17 @@ impl Scrape<'_> {
                 ];
                 metric.encode_family(&labels(fleet))?.encode_info(&ring)?;
             }
+        }
+        Ok(())
+    }
+
+    fn moves(&mut self) -> fmt::Result {
+        let help = "Shares of the key space that all changes of the ring have moved, summed up; 1 is all keys once";
+        let mut metric =
+            self.encoder.encode_descriptor("ringhold_ring_moved_shares", help, None, MetricType::Counter)?;
+        for fleet in self.fleets.iter().filter(|fleet| fleet.route.is_some()) {
+            let total = fleet.moved.total;
+            metric.encode_family(&labels(fleet))?.encode_counter::<NoLabelSet, f64, f64>(&total, None)?;
         }
         Ok(())
     }

@@ -90,7 +90,7 @@ pub(super) async fn show(
 
 impl LoadBalancer {
     fn new(fleet: &FleetEntry) -> Self {
-        let FleetEntry { id, status, route, leaving: _ } = fleet; // they are among the replicas
+        let FleetEntry { id, status, route, leaving: _, moved: _ } = fleet; // those are among the replicas
         let FleetStatus {
             observed_generation,
             desired_replicas,

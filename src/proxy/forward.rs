@@ -20,7 +20,7 @@ use crate::proxy::pool::{Replica, Sender};
 use crate::proxy::retry::is_idempotent;
 use crate::proxy::routing::Routed;
 use crate::proxy::watch::Phase;
-use crate::routes::{Lease, Upstream};
+use crate::routes::{Lease, Pick, Upstream};
 
 /// A replica's answer, with everything that has to live as long as its body.
 pub(super) struct Answer {
@@ -105,13 +105,14 @@ impl Tries<'_> {
     async fn run(&mut self) -> Result<Answer, ForwardError> {
         let mut last = None;
         loop {
-            let lease = match self.routed.route.pick(self.hash, &self.tried) {
-                Ok(lease) => lease,
+            let Pick { lease, first, despite } = match self.routed.route.pick(self.hash, &self.tried) {
+                Ok(pick) => pick,
                 Err(_) if self.refresh() => continue,
                 Err(error) => return Err(last.unwrap_or_else(|| error.into())),
             };
             let replica = self.client.worker.replica(lease.upstream(), &self.routed.metrics);
             replica.picks.add(1);
+            self.routed.metrics.on_pick(first, despite);
             self.count_again();
             let Failed { error, sent } = match self.on_replica(&replica).await {
                 Ok((response, sender)) => {

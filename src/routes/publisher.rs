@@ -8,11 +8,11 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::model::{FleetId, FleetStatus, ReplicaUid, RingStatus, Traffic};
 use crate::ring::{BuildError, Ring};
+use crate::routes::bounded::{BoundedLoad, FleetLoad};
 use crate::routes::listeners::Listeners;
 use crate::routes::requests::Requests;
 use crate::routes::route::{PlacedSeat, Placement};
-use crate::routes::upstream::FleetLoad;
-use crate::routes::{FleetEntry, Leaving, ListenRequest, Route, RouteTable, ScaleRequest, Seat, Upstream};
+use crate::routes::{FleetEntry, Leaving, ListenRequest, Moved, Route, RouteTable, ScaleRequest, Seat, Upstream};
 
 /// Both ends of everything that crosses between control plane and data plane.
 #[derive(Debug)]
@@ -92,10 +92,14 @@ impl Publisher {
         let previous = state.fleets.get(id).and_then(|entry| entry.route.clone());
         let route =
             placement.map(|placement| self.route(&mut state, id, placement, previous.as_deref())).transpose()?;
-        let moved = match (&previous, &route) {
-            (Some(before), Some(now)) if !Arc::ptr_eq(&before.ring, &now.ring) => before.ring.moves(&now.ring).moved,
-            _ => 0.0,
+        let changed = match (&previous, &route) {
+            (Some(before), Some(now)) if !Arc::ptr_eq(&before.ring, &now.ring) => {
+                Some(before.ring.moves(&now.ring).moved)
+            }
+            _ => None,
         };
+        let mut moved = state.fleets.get(id).map_or_else(Moved::default, |entry| entry.moved);
+        changed.into_iter().for_each(|share| moved.add(share));
         status.ring = route.as_ref().map(|route| RingStatus {
             algorithm: route.ring.spec().algorithm(),
             members: route.ring.members().len(),
@@ -105,11 +109,11 @@ impl Publisher {
         let leaving = leaving
             .map(|member| Leaving { uid: member.uid.clone(), upstream: state.upstreams.get(&member.uid).cloned() })
             .collect();
-        let entry = FleetEntry { id: id.clone(), status, route: route.map(Arc::new), leaving };
+        let entry = FleetEntry { id: id.clone(), status, route: route.map(Arc::new), leaving, moved };
         state.fleets.insert(id.clone(), Arc::new(entry));
         state.published.insert(id.clone(), made_of);
         self.swap(&mut state, id);
-        Ok(moved)
+        Ok(changed.unwrap_or_default())
     }
 
     /// Takes a LoadBalancer out of the table.
@@ -118,7 +122,6 @@ impl Publisher {
         if state.fleets.remove(id).is_some() {
             state.published.remove(id);
             self.swap(&mut state, id);
-            state.loads.remove(id);
         }
     }
 
@@ -165,7 +168,8 @@ impl Publisher {
             seat_of[usize::from(seat.ordinal.0)] = index;
         }
         let policy = Arc::clone(&placement.policy);
-        Ok(Route { id: id.clone(), policy, ring, shares, seats, seat_of })
+        let bounded = policy.bounded_load.map(|factor| BoundedLoad::new(factor, state.load(id)));
+        Ok(Route { id: id.clone(), policy, ring, shares, seats, seat_of, bounded })
     }
 
     fn seat(&self, state: &mut State, id: &FleetId, placement: &Placement, placed: &PlacedSeat) -> Seat {
@@ -174,8 +178,8 @@ impl Publisher {
             let known = state.upstreams.get(&replica.uid).filter(|known| known.address == replica.address);
             known.cloned().unwrap_or_else(|| {
                 let identity = (replica.name.clone(), replica.uid.clone(), *ordinal);
-                let load = Arc::clone(state.loads.entry(id.clone()).or_default());
-                let upstream = Arc::new(Upstream::new(identity, replica.address, load, Arc::clone(&self.wake)));
+                let upstream = Upstream::new(identity, replica.address, state.load(id), Arc::clone(&self.wake));
+                let upstream = Arc::new(upstream);
                 state.upstreams.insert(replica.uid.clone(), Arc::clone(&upstream));
                 upstream
             })
@@ -205,7 +209,17 @@ impl Publisher {
         state.upstreams.retain(|_, upstream| {
             upstream.is_open() || upstream.in_flight() > 0 || before.iter().any(|old| Arc::ptr_eq(old, upstream))
         });
+        // One fleet has one load as long as any replica counts in it: two totals would each bound only a part.
+        state.loads.retain(|_, load| Arc::strong_count(load) > 1);
         self.version.send_replace(version);
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn load(&mut self, id: &FleetId) -> Arc<FleetLoad> {
+        Arc::clone(self.loads.entry(id.clone()).or_default())
     }
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::model::{Desired, FleetId, Incarnation, Observed, Ordinal, Replica, ReplicaName, ReplicaUid, RoutePolicy};
 use crate::ring::{Member, Ring};
 use crate::routes::Upstream;
+use crate::routes::bounded::BoundedLoad;
 
 /// Admits every key.
 const ALL_KEYS: u32 = 1 << 16;
@@ -49,6 +50,8 @@ pub struct Route {
     pub(super) seats: Vec<Seat>,
     /// From an ordinal to its seat's index; `u16::MAX`: none.
     pub(super) seat_of: Vec<u16>,
+    /// `None`: off.
+    pub(super) bounded: Option<BoundedLoad>,
 }
 
 /// A member's place, taken by a replica or empty for now.
@@ -144,6 +147,20 @@ impl Seat {
     /// Slow start admits a deterministic part of a member's keys, taken from hash bits that do not choose the slot.
     pub(super) fn admits(&self, hash: u64) -> bool {
         (hash >> 16) & 0xffff < u64::from(self.admitted)
+    }
+
+    pub(super) fn is_ejected(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| upstream.is_ejected())
+    }
+
+    /// Its weight under bounded load, in 256ths: who starts slowly shall have no more than its part of the load either.
+    pub(super) fn effective_weight(&self) -> u64 {
+        u64::from(self.weight) * u64::from(self.admitted >> 8)
+    }
+
+    /// Whether it may have its share of the load.
+    pub(super) fn is_eligible(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| upstream.is_open()) && !self.is_ejected()
     }
 }
 

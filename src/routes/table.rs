@@ -26,6 +26,17 @@ pub struct FleetEntry {
     pub route: Option<Arc<Route>>,
     /// The replicas that are marked draining, as far as this process knows.
     pub leaving: Vec<Leaving>,
+    /// What changes of its ring have moved in this process.
+    pub moved: Moved,
+}
+
+/// Shares of a key space that changed owner.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Moved {
+    /// By the last change, 0 to 1.
+    pub last: f64,
+    /// By all changes, summed up.
+    pub total: f64,
 }
 
 /// A replica on its way out, and what it still has here.
@@ -98,6 +109,15 @@ impl RouteTable {
     #[must_use]
     pub fn fleet(&self, id: &FleetId) -> Option<&Arc<FleetEntry>> {
         self.fleets.get(id)
+    }
+}
+
+// === impl Moved ===
+
+impl Moved {
+    pub(super) fn add(&mut self, share: f64) {
+        self.last = share;
+        self.total += share;
     }
 }
 

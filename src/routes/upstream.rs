@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crossbeam_utils::CachePadded;
 use tokio::sync::Notify;
 
 use crate::model::{Ordinal, ReplicaName, ReplicaUid, Traffic};
+use crate::routes::bounded::FleetLoad;
+use crate::routes::gate::{self, Gate, Leased, Load, Place, Refusal, Terms, Total};
 
 /// A replica's address, and the few facts about it that proxy and controller share.
 #[derive(Debug)]
@@ -20,27 +22,17 @@ pub struct Upstream {
     pub ordinal: Ordinal,
     /// Where it takes requests.
     pub address: SocketAddr,
-    in_flight: CachePadded<AtomicUsize>,
-    /// Whether the published table lets it be chosen.
-    open: AtomicBool,
+    /// Open while the published table lets it be chosen.
+    gate: CachePadded<Gate>,
     ejected: AtomicBool,
     failures_in_a_row: AtomicU32,
     load: Arc<FleetLoad>,
     wake: Arc<Notify>,
 }
 
-/// Requests in flight over a whole fleet; counted only for leases that ask for it (bounded load).
-#[derive(Debug, Default)]
-pub(super) struct FleetLoad {
-    in_flight: CachePadded<AtomicUsize>,
-}
-
 /// The right to send one request to one replica. Held until the response has ended; released on drop.
 #[derive(Debug)]
-pub struct Lease {
-    upstream: Arc<Upstream>,
-    counts_for_fleet: bool,
-}
+pub struct Lease(gate::Lease<Arc<Upstream>>);
 
 // === impl Upstream ===
 
@@ -56,8 +48,7 @@ impl Upstream {
             uid,
             ordinal,
             address,
-            in_flight: CachePadded::new(AtomicUsize::new(0)),
-            open: AtomicBool::new(true),
+            gate: CachePadded::new(Gate::new()),
             ejected: AtomicBool::new(false),
             failures_in_a_row: AtomicU32::new(0),
             load,
@@ -65,37 +56,22 @@ impl Upstream {
         }
     }
 
-    /// Takes a lease, unless the replica has left the table or has `limit` requests already (0: no limit).
-    ///
-    /// Counting comes before looking, and closing before the controller reads the count, all sequentially
-    /// consistent: so whoever reads a count of 0 after closing knows that no request will come any more.
-    #[must_use]
-    pub fn lease(self: &Arc<Self>, limit: u32, counts_for_fleet: bool) -> Option<Lease> {
-        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
-        if counts_for_fleet {
-            self.load.in_flight.fetch_add(1, Ordering::Relaxed);
-        }
-        let lease = Lease { upstream: Arc::clone(self), counts_for_fleet };
-        let full = limit != 0 && before >= limit as usize;
-        (!full && self.open.load(Ordering::SeqCst)).then_some(lease)
-    }
-
     /// Requests that it has now.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::SeqCst)
+        self.load().requests() as usize
     }
 
-    /// Requests that its fleet has now, where leases count for it.
+    /// Requests that its fleet has now; none where there is no bounded load.
     #[must_use]
     pub fn fleet_in_flight(&self) -> usize {
-        self.load.in_flight.load(Ordering::Relaxed)
+        usize::try_from(self.load.total().requests()).unwrap_or(usize::MAX)
     }
 
     /// Whether the published table lets it be chosen.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.open.load(Ordering::SeqCst)
+        !self.load().is_closed()
     }
 
     /// Whether the proxy skips it for now because it failed.
@@ -108,6 +84,7 @@ impl Upstream {
     pub fn eject(&self) -> bool {
         let news = !self.ejected.swap(true, Ordering::Relaxed);
         if news {
+            self.load.on_change();
             self.wake.notify_one();
         }
         news
@@ -116,7 +93,9 @@ impl Upstream {
     /// Choose it again.
     pub fn restore(&self) {
         self.failures_in_a_row.store(0, Ordering::Relaxed);
-        self.ejected.store(false, Ordering::Relaxed);
+        if self.ejected.swap(false, Ordering::Relaxed) {
+            self.load.on_change();
+        }
     }
 
     /// Counts a failed exchange; returns how many there have been in a row.
@@ -132,22 +111,47 @@ impl Upstream {
         }
     }
 
-    /// For the controller: first whether it is open, then what it has, see [`Upstream::lease`].
+    /// For the controller: whether it is open, and what it has, both at one moment.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        let routed = self.is_open();
-        Traffic { routed, in_flight: self.in_flight() }
+        let load = self.load();
+        Traffic { routed: !load.is_closed(), in_flight: load.requests() as usize }
+    }
+
+    pub(super) fn load(&self) -> Load {
+        self.gate.load()
+    }
+
+    /// Takes a lease, which takes over the request's place in the fleet's total.
+    pub(super) fn lease(self: &Arc<Self>, terms: Terms, place: &mut Option<Place<'_>>) -> Result<Lease, Refusal> {
+        gate::Lease::take(self, terms, place).map(Lease)
     }
 
     /// Back in the table, it has turned ready anew: what the proxies held against it is past.
     pub(super) fn open(&self) {
-        if !self.open.swap(true, Ordering::SeqCst) {
+        if self.gate.open() {
             self.restore();
+            self.load.on_change();
         }
     }
 
     pub(super) fn close(&self) {
-        self.open.store(false, Ordering::SeqCst);
+        self.gate.close();
+        self.load.on_change();
+    }
+}
+
+impl Leased for Arc<Upstream> {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn total(&self) -> &Total {
+        self.load.total()
+    }
+
+    fn on_drained(&self) {
+        self.wake.notify_one();
     }
 }
 
@@ -157,18 +161,6 @@ impl Lease {
     /// Whom it is for.
     #[must_use]
     pub fn upstream(&self) -> &Arc<Upstream> {
-        &self.upstream
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if self.counts_for_fleet {
-            self.upstream.load.in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
-        let before = self.upstream.in_flight.fetch_sub(1, Ordering::SeqCst);
-        if before == 1 && !self.upstream.is_open() {
-            self.upstream.wake.notify_one();
-        }
+        self.0.replica()
     }
 }

@@ -42,8 +42,8 @@ async fn a_loadbalancer_shows_ring_ordinals_replicas_and_conditions() {
     let admin = start().await;
     let id = FleetId::local("web");
     admin.publish(&id, &[READY, UNREADY]);
-    let _lease = upstream(&admin.reader, &id, 0).lease(0, false).unwrap();
     let route = admin.reader.clone().table().fleet(&id).unwrap().route.clone().unwrap();
+    let _pick = route.pick(0, &[]).unwrap();
     let expected = json!({
         "namespace": "default",
         "name": "web",
@@ -265,8 +265,8 @@ async fn metrics_tell_rings_seats_and_replicas() {
     let id = FleetId::local("web");
     admin.publish(&id, &[READY, UNREADY]);
     admin.publisher.publish(&FleetId::new("shop", "api"), harness::not_accepted(), None).unwrap();
-    let _lease = upstream(&admin.reader, &id, 0).lease(0, false).unwrap();
     let route = admin.reader.clone().table().fleet(&id).unwrap().route.clone().unwrap();
+    let _pick = route.pick(0, &[]).unwrap();
     let answer = admin.get("/metrics").await;
     assert_eq!(answer.status, 200);
     let content_type = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -288,6 +288,7 @@ async fn metrics_tell_rings_seats_and_replicas() {
     };
     expect(&by_ordinal([route.shares[0].to_string(), route.shares[1].to_string()]), "ringhold_ring_share");
     expect(&by_ordinal(["1".to_owned(), "0".to_owned()]), "ringhold_requests_in_flight");
+    expect(&[(fleet.to_owned(), "0.0".to_owned())], "ringhold_ring_moved_share");
     let replicas: BTreeMap<&str, &str> =
         found("ringhold_replicas").into_iter().filter(|(_, count)| *count != "0").collect();
     let (ready, unready) = (format!(r#"{fleet},state="Ready""#), format!(r#"{fleet},state="Unready""#));

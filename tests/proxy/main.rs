@@ -3,6 +3,7 @@
 
 mod support;
 
+mod bounded;
 mod errors;
 mod headers;
 mod health;

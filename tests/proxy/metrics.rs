@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use crate::support::{Client, Fixture, Replica, eventually, get, read_head, refusing};
+use crate::support::{Client, Fixture, Replica, eventually, get, mk_replica, read_head, refusing};
 
 #[tokio::test]
 async fn the_scrape_sums_all_workers_with_closed_labels() {
@@ -21,6 +21,9 @@ async fn the_scrape_sums_all_workers_with_closed_labels() {
     for line in [
         format!("ringhold_requests_total{{{fleet},class=\"2xx\"}} 10"),
         format!("ringhold_picks_total{{{fleet},ordinal=\"0\"}} 10"),
+        format!("ringhold_ring_picks_total{{{fleet},first=\"Taken\"}} 10"),
+        format!("ringhold_ring_picks_total{{{fleet},first=\"OverBound\"}} 0"),
+        format!("ringhold_ring_doubtful_picks_total{{{fleet},despite=\"Ejected\"}} 0"),
         "ringhold_key_source_total{source=\"header\"} 10".to_owned(),
         "ringhold_errors_total{namespace=\"\",loadbalancer=\"\",reason=\"MethodNotAllowed\"} 1".to_owned(),
         "ringhold_client_connections 1".to_owned(),
@@ -30,6 +33,40 @@ async fn the_scrape_sums_all_workers_with_closed_labels() {
     assert!(!metrics.contains("127.0.0.1") && !metrics.contains("uid-"), "{metrics}");
     drop(client);
     eventually("the connection is gone", || fixture.handle.metrics().client_connections() == 0).await;
+}
+
+#[tokio::test]
+async fn picks_are_counted_by_what_became_of_the_first_candidate() {
+    let (a, (dead, _guard)) = (Replica::named("a").await, refusing());
+    let fixture = Fixture::start(&[a.address, dead]).await;
+    let (to_a, to_dead) = (fixture.to(0), fixture.to(1));
+    // Refused, tried elsewhere, and skipped from then on.
+    for key in [&to_a, &to_dead, &to_dead] {
+        assert_eq!(get(fixture.port, "/", &[key]).await.body, "a");
+    }
+    let mut unready = mk_replica(1, 0, dead);
+    unready.address = None;
+    fixture.publish(&[mk_replica(0, 0, a.address), unready]);
+    assert_eq!(get(fixture.port, "/", &[&to_dead]).await.body, "a");
+    let metrics = fixture.metrics();
+    let picks: Vec<&str> = metrics.lines().filter(|line| line.starts_with("ringhold_ring_picks_total{")).collect();
+    let fleet = "namespace=\"default\",loadbalancer=\"web\"";
+    let expected =
+        [("Taken", 2), ("NotReady", 1), ("Failed", 1), ("Ejected", 1), ("Ramping", 0), ("OverBound", 0), ("Full", 0)];
+    let expected =
+        expected.map(|(first, count)| format!("ringhold_ring_picks_total{{{fleet},first=\"{first}\"}} {count}"));
+    assert_eq!(picks, expected);
+    assert!(!metrics.contains("despite=\"Ejected\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn who_is_taken_for_want_of_a_better_one_is_counted() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::start(&[a.address]).await;
+    fixture.route().seats()[0].upstream.as_ref().unwrap().eject();
+    assert_eq!(get(fixture.port, "/", &[]).await.body, "a");
+    let metrics = fixture.metrics();
+    assert!(metrics.contains("first=\"Taken\"} 1") && metrics.contains("despite=\"Ejected\"} 1"), "{metrics}");
 }
 
 #[tokio::test]

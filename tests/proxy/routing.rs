@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use ringhold::model::{FleetId, FleetStatus, Observed, Ordinal};
-use ringhold::routes::{Lease, Placement, Verdict};
+use ringhold::routes::Placement;
 
 use crate::support::{Client, Fixture, Replica, get, mk_replica};
 
@@ -104,53 +104,4 @@ async fn a_replica_gets_a_host_even_if_the_client_named_none() {
     let seen = client.response("GET").await.unwrap().body;
     assert!(seen.contains(&format!("host: {}\n", mirror.address)), "{seen}");
     assert!(seen.contains("via: 1.0 ringhold\n") && !seen.contains("x-forwarded-host"), "{seen}");
-}
-
-/// Takes a lease of every ordinal so many times over.
-fn load(fixture: &Fixture, counts: &[usize]) -> Vec<Lease> {
-    let route = fixture.route();
-    let seats = route.seats().iter().zip(counts);
-    seats
-        .flat_map(|(seat, count)| {
-            let upstream = seat.upstream.as_ref().unwrap();
-            (0..*count).map(|_| upstream.lease(0, true).unwrap()).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-#[tokio::test]
-async fn an_ejected_replicas_share_of_a_bounded_load_falls_to_the_others() {
-    let (a, b, c) = (Replica::named("a").await, Replica::named("b").await, Replica::named("c").await);
-    let fixture = Fixture::with(&[a.address, b.address, c.address], |policy| policy.bounded_load = Some(1.25)).await;
-    let route = fixture.route();
-    route.seats()[0].upstream.as_ref().unwrap().eject();
-    // Of nine requests and one more, 1.25 · 10 / 2 is more than five, 1.25 · 10 / 3 is not.
-    let _leases = load(&fixture, &[0, 5, 4]);
-    for number in 0..64_u64 {
-        let hash = number << 32;
-        let explained = route.explain(hash);
-        let taken = explained.iter().find(|candidate| candidate.verdict == Verdict::Taken).unwrap();
-        assert_ne!(taken.ordinal, Ordinal(0), "{explained:?}");
-        assert_eq!(route.pick(hash, &[]).unwrap().upstream().ordinal, taken.ordinal);
-        assert!(explained.iter().all(|candidate| candidate.verdict != Verdict::OverBound), "{explained:?}");
-    }
-}
-
-#[tokio::test]
-async fn of_those_over_their_bound_the_least_loaded_comes_before_any_that_failed() {
-    let (a, b, c) = (Replica::named("a").await, Replica::named("b").await, Replica::named("c").await);
-    let fixture = Fixture::with(&[a.address, b.address, c.address], |policy| policy.bounded_load = Some(1.0)).await;
-    let route = fixture.route();
-    route.seats()[0].upstream.as_ref().unwrap().eject();
-    // Leases that do not count for the fleet leave every bound at one.
-    let seats = route.seats();
-    let take = |seat: usize| seats[seat].upstream.as_ref().unwrap().lease(0, false).unwrap();
-    let _leases = [take(1), take(1), take(2)];
-    for number in 0..64_u64 {
-        let explained = route.explain(number << 32);
-        let verdicts = |ordinal| explained.iter().find(|candidate| candidate.ordinal == ordinal).unwrap().verdict;
-        let seen = [0, 1, 2].map(|ordinal| verdicts(Ordinal(ordinal)));
-        assert_eq!(seen, [Verdict::Ejected, Verdict::OverBound, Verdict::Taken]);
-        assert_eq!(route.pick(number << 32, &[]).unwrap().upstream().ordinal, Ordinal(2));
-    }
 }

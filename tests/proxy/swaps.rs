@@ -53,8 +53,8 @@ async fn a_route_that_is_no_longer_published_passes_no_ordinal_over() {
     let hash = |ordinal| hasher.hash(KeyHash::SipHash, fixture.key_for(ordinal).as_bytes());
     fixture.publish(&[mk_replica(0, 0, a.address), mk_replica(1, 1, b.address)]);
     assert_eq!(outdated.pick(hash(1), &[]).unwrap_err(), PickError::Outdated);
-    assert_eq!(outdated.pick(hash(0), &[]).unwrap().upstream().ordinal, Ordinal(0));
-    assert_eq!(fixture.route().pick(hash(1), &[]).unwrap().upstream().ordinal, Ordinal(1));
+    assert_eq!(outdated.pick(hash(0), &[]).unwrap().lease.upstream().ordinal, Ordinal(0));
+    assert_eq!(fixture.route().pick(hash(1), &[]).unwrap().lease.upstream().ordinal, Ordinal(1));
 }
 
 #[tokio::test]

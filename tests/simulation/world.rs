@@ -12,7 +12,7 @@ use ringhold::controller::{Elsewhere, Exposure, Memory, Outcome, Part, Standing,
 use ringhold::model::{
     Condition, ConditionStatus, ConditionType, Desired, Ordinal, Replica, ReplicaState, ReplicaUid, TemplateHash,
 };
-use ringhold::routes::{Lease, Publisher, bridge};
+use ringhold::routes::{Pick, Publisher, bridge};
 
 const MANIFEST: &str = "
 apiVersion: ringhold.dev/v1alpha1
@@ -39,7 +39,7 @@ pub(crate) struct World {
     desired: Desired,
     standing: Standing,
     memories: [Memory; 2],
-    requests: Vec<Lease>,
+    requests: Vec<Pick>,
     last: Option<Outcome>,
 }
 
@@ -222,7 +222,7 @@ impl World {
             let Some(since) = last.draining_since else {
                 panic!("seed {}: {} was stopped without a mark\n{}", self.seed, replica.name, self.story())
             };
-            let is_busy = self.requests.iter().any(|lease| lease.upstream().uid == replica.uid);
+            let is_busy = self.requests.iter().any(|pick| pick.lease.upstream().uid == replica.uid);
             let is_overdue = self.backend.now() >= since + self.desired.rollout.drain_timeout;
             assert!(
                 !is_busy || is_overdue,
@@ -255,8 +255,8 @@ impl World {
         let anybody = route.seats().iter().any(|seat| seat.upstream.is_some());
         for hash in [0, u64::MAX / 3, u64::MAX] {
             match route.pick(hash, &[]) {
-                Ok(lease) => {
-                    let replica = after.iter().find(|replica| replica.uid == lease.upstream().uid).unwrap();
+                Ok(pick) => {
+                    let replica = after.iter().find(|replica| replica.uid == pick.lease.upstream().uid).unwrap();
                     assert!(
                         replica.state != ReplicaState::Terminating,
                         "seed {}: {} is routed",

@@ -48,7 +48,7 @@ impl Ours {
 
 impl Balancer for Ours {
     fn begin(&mut self, client: usize, key: u32) -> Option<u16> {
-        let lease = self.route.pick(self.hash(key), &[]).ok()?;
+        let lease = self.route.pick(self.hash(key), &[]).ok()?.lease;
         let ordinal = lease.upstream().ordinal.0;
         self.leases[client] = Some(lease);
         Some(ordinal)

@@ -12,6 +12,7 @@ use crate::model::{FleetId, Ordinal};
 use crate::proxy::errors::Reason;
 use crate::proxy::metrics::Counter;
 use crate::proxy::metrics::shard::{BOUNDS, Kind, RouteMetrics, Shard, Source};
+use crate::routes::Verdict;
 
 /// All workers' counters, for a registry.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ struct Sum {
     retries: [u64; Kind::ALL.len()],
     retries_over_budget: u64,
     picks: BTreeMap<Ordinal, u64>,
+    firsts: [u64; Verdict::ALL.len()],
+    despite: [u64; Verdict::ALL.len()],
     ejections: u64,
     broken_responses: u64,
 }
@@ -73,6 +76,7 @@ impl Collector for ProxyMetrics {
         durations(&mut encoder, &sums)?;
         self.errors(&mut encoder, &sums)?;
         picks(&mut encoder, &sums)?;
+        outcomes(&mut encoder, &sums)?;
         retries(&mut encoder, &sums)?;
         let help = "Requests that were not sent once more, because the budget was spent";
         let mut family = counters(&mut encoder, "ringhold_retries_over_budget", help)?;
@@ -136,6 +140,8 @@ impl Sum {
             retries,
             retries_over_budget,
             picks,
+            firsts,
+            despite,
             ejections,
             broken_responses,
         } = metrics;
@@ -143,6 +149,8 @@ impl Sum {
         add_all(&mut self.errors, errors);
         add_all(&mut self.durations, durations);
         add_all(&mut self.retries, retries);
+        add_all(&mut self.firsts, firsts);
+        add_all(&mut self.despite, despite);
         self.duration_sum_micros += duration_sum_micros.get();
         self.cancelled += cancelled.get();
         self.retries_over_budget += retries_over_budget.get();
@@ -194,6 +202,29 @@ fn picks(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
         let [namespace, name] = fleet(id);
         for (ordinal, count) in &sum.picks {
             write(&mut family, &[namespace, name, ("ordinal", &ordinal.to_string())], *count)?;
+        }
+    }
+    Ok(())
+}
+
+/// Of the verdicts only those that a pick can have.
+fn outcomes(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
+    let help = "Tries by what became of the key's first candidate: Taken, or why it was passed over";
+    let mut family = counters(encoder, "ringhold_ring_picks", help)?;
+    for (id, sum) in sums {
+        let [namespace, name] = fleet(id);
+        for first in Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Spare) {
+            let labels = [namespace, name, ("first", &format!("{first:?}"))];
+            write(&mut family, &labels, sum.firsts[first as usize])?;
+        }
+    }
+    let help = "Tries at a replica that is left out where another can serve, by why";
+    let mut family = counters(encoder, "ringhold_ring_doubtful_picks", help)?;
+    for (id, sum) in sums {
+        let [namespace, name] = fleet(id);
+        for despite in [Verdict::Ramping, Verdict::OverBound, Verdict::Ejected] {
+            let labels = [namespace, name, ("despite", &format!("{despite:?}"))];
+            write(&mut family, &labels, sum.despite[despite as usize])?;
         }
     }
     Ok(())

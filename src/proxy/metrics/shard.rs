@@ -9,6 +9,7 @@ use http::StatusCode;
 
 use crate::model::{FleetId, Ordinal};
 use crate::proxy::errors::Reason;
+use crate::routes::Verdict;
 
 /// A counter with one writer, so that counting needs no locked instruction.
 #[derive(Debug, Default)]
@@ -60,6 +61,10 @@ pub(in crate::proxy) struct RouteMetrics {
     /// Requests that would have been safe to repeat, but for the budget.
     pub(in crate::proxy) retries_over_budget: Counter,
     pub(super) picks: Mutex<BTreeMap<Ordinal, Arc<Counter>>>,
+    /// Picks by what became of the key's first candidate.
+    pub(super) firsts: [Counter; Verdict::ALL.len()],
+    /// Picks of a replica that is left out where there is a better one, by why.
+    pub(super) despite: [Counter; Verdict::ALL.len()],
     /// Replicas that this worker ejected.
     pub(in crate::proxy) ejections: Counter,
     /// Replicas that broke off in the middle of a response.
@@ -122,6 +127,13 @@ impl RouteMetrics {
 
     pub(in crate::proxy) fn on_retry(&self, kind: Kind) {
         self.retries[kind as usize].add(1);
+    }
+
+    pub(in crate::proxy) fn on_pick(&self, first: Verdict, despite: Option<Verdict>) {
+        self.firsts[first as usize].add(1);
+        if let Some(despite) = despite {
+            self.despite[despite as usize].add(1);
+        }
     }
 
     /// The counter of picks of an ordinal; looked up once for each replica.
