@@ -1,7 +1,8 @@
-//! The endpoints: who answers, whether it is ready, what it sends, and a WebSocket.
+//! The endpoints: who answers, whether it is ready, what it sends, how much it has to do, and a WebSocket.
 
 mod identity;
 mod lifecycle;
+mod load;
 mod payload;
 mod socket;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::http::{StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
@@ -23,26 +25,32 @@ pub(crate) struct Replica {
     ordinal: Option<u16>,
     /// What `/heartbeat` says.
     ready: Arc<AtomicBool>,
+    load: Arc<load::Load>,
     /// When to end what has no end of its own.
     stopping: Stopping,
 }
 
 /// All endpoints of a replica with this name.
 pub(crate) fn router(name: &str, ordinal: Option<u16>, stopping: Stopping) -> Router {
-    let replica = Replica { name: name.into(), ordinal, ready: Arc::new(AtomicBool::new(true)), stopping };
-    Router::new()
+    let ready = Arc::new(AtomicBool::new(true));
+    let replica = Replica { name: name.into(), ordinal, ready, load: Arc::default(), stopping };
+    let counted = Router::new()
         .route("/home", get(identity::home))
         .route("/whoami", any(identity::whoami))
-        .route("/heartbeat", get(lifecycle::heartbeat))
-        .route("/ready", post(lifecycle::ready))
-        .route("/unready", post(lifecycle::unready))
-        .route("/exit", post(lifecycle::exit))
         .route("/slow", any(payload::slow))
         .route("/status/{code}", any(payload::status))
         .route("/bytes", get(payload::bytes))
         .route("/stream", get(payload::stream))
         .route("/echo", any(payload::echo))
         .route("/ws", get(socket::echo))
+        .route_layer(from_fn_with_state(replica.clone(), load::count));
+    Router::new()
+        .route("/heartbeat", get(lifecycle::heartbeat))
+        .route("/ready", post(lifecycle::ready))
+        .route("/unready", post(lifecycle::unready))
+        .route("/exit", post(lifecycle::exit))
+        .route("/load", get(load::load))
+        .merge(counted)
         .fallback(unknown)
         .with_state(replica)
 }

@@ -9,4 +9,5 @@ mod keys;
 mod lives;
 mod load;
 mod refusals;
+mod skew;
 mod zero_loss;

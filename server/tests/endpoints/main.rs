@@ -3,6 +3,7 @@
 
 mod harness;
 mod lifecycle;
+mod load;
 mod payload;
 mod socket;
 
