@@ -43,7 +43,9 @@ pub(super) struct Ketama {
 impl Ketama {
     /// Places the points of these members, sorted by id, whose number fits.
     pub(super) fn build(spec: &Spec, members: &[Member]) -> Self {
-        let mut circle: Vec<(u32, u16)> = Vec::new();
+        let weight: usize = members.iter().map(|member| usize::from(member.weight)).sum();
+        // Place and owner in one number, which sorts faster than a pair.
+        let mut circle: Vec<u64> = Vec::with_capacity(weight * spec.points as usize);
         for member in members {
             let base = base(spec, member.id);
             let mut previous = 0_u32;
@@ -51,12 +53,13 @@ impl Ketama {
                 let mut hash = base.clone();
                 hash.update(&previous.to_le_bytes());
                 previous = hash.finalize();
-                circle.push((previous, member.id));
+                circle.push((u64::from(previous) << 32) | u64::from(member.id));
             }
         }
         circle.sort_unstable();
-        circle.dedup_by_key(|(point, _)| *point);
-        let (points, owners): (Vec<u32>, Vec<u16>) = circle.into_iter().unzip();
+        circle.dedup_by_key(|point| place(*point));
+        let points: Vec<u32> = circle.iter().map(|point| place(*point)).collect();
+        let owners = circle.iter().map(|point| (point & 0xffff) as u16).collect();
         let bits = points.len().next_power_of_two().trailing_zeros().max(1);
         let shift = u32::BITS - bits;
         let starts = (0..1_u32 << bits).scan(0_usize, |next, entry| {
@@ -66,7 +69,7 @@ impl Ketama {
             u32::try_from(*next).ok()
         });
         let starts = starts.collect();
-        Self { points: points.into(), owners: owners.into(), starts, shift }
+        Self { points: points.into(), owners, starts, shift }
     }
 
     #[inline]
