@@ -88,18 +88,34 @@ impl Ring {
     /// # Errors
     /// A duplicate id, a weight of 0, or an impossible size.
     pub fn build(spec: RingSpec, members: &[Member]) -> Result<Self, BuildError> {
+        Self::make(spec, members, |_| None)
+    }
+
+    /// The ring of these members with this ring's spec: equal to one built anew, and made from this one where that is
+    /// quicker.
+    ///
+    /// # Errors
+    /// As [`Ring::build`].
+    pub fn with_members(&self, members: &[Member]) -> Result<Self, BuildError> {
+        Self::make(self.spec.clone(), members, |members| match &self.table {
+            Table::Rendezvous(table) => table.with_members(&self.members, members).map(Table::Rendezvous),
+            Table::Ketama(_) | Table::Maglev(_) | Table::Polynomial(_) => None,
+        })
+    }
+
+    /// Checks and sorts the members, then makes the table; anew, if it isn't there by a shorter way.
+    fn make(
+        spec: RingSpec,
+        members: &[Member],
+        shorter: impl FnOnce(&[Member]) -> Option<Table>,
+    ) -> Result<Self, BuildError> {
         let mut members: Box<[Member]> = members.into();
         members.sort_unstable_by_key(|member| member.id);
         if let Some(pair) = members.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(BuildError::DuplicateMember(pair[0].id));
         }
         spec.check(&members)?;
-        let table = match &spec {
-            RingSpec::Rendezvous { slots } => Table::Rendezvous(Rendezvous::build(*slots, &members)),
-            RingSpec::Ketama(ketama) => Table::Ketama(Ketama::build(ketama, &members)),
-            RingSpec::Maglev { slots } => Table::Maglev(Maglev::build(*slots, &members)),
-            RingSpec::Polynomial(polynomials) => Table::Polynomial(Polynomial::build(polynomials, &members)),
-        };
+        let table = shorter(&members).unwrap_or_else(|| Table::build(&spec, &members));
         let fingerprint = fingerprint::fingerprint(&spec, &members, &table);
         Ok(Self { spec, members, table, fingerprint })
     }
@@ -194,6 +210,20 @@ impl Ring {
             Table::Polynomial(table) => (table.owners(), Arcs::Equal),
         };
         Space { owners, arcs }
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    /// Of members that are sorted by id and fit.
+    fn build(spec: &RingSpec, members: &[Member]) -> Self {
+        match spec {
+            RingSpec::Rendezvous { slots } => Self::Rendezvous(Rendezvous::build(*slots, members)),
+            RingSpec::Ketama(ketama) => Self::Ketama(Ketama::build(ketama, members)),
+            RingSpec::Maglev { slots } => Self::Maglev(Maglev::build(*slots, members)),
+            RingSpec::Polynomial(polynomials) => Self::Polynomial(Polynomial::build(polynomials, members)),
+        }
     }
 }
 

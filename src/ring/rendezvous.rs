@@ -2,16 +2,24 @@
 //!
 //! Rendezvous hashing (Thaler, Ravishankar 1998) asks every member for every key. Evaluated once into slots, a lookup is
 //! one load; since a member's time at a slot depends on nothing but its own id and weight, removing a member moves its
-//! slots and no others, and the table does not remember in which order members came.
+//! slots and no others, and the table does not remember in which order members came. So the table of some members can also
+//! be made from that of others, by what differs.
 
+mod change;
 mod lists;
 mod rest;
+#[cfg(test)]
+mod tests;
 mod throws;
+mod ticks;
+mod windows;
 
 use crate::ring::Member;
 use crate::ring::hash::top_bits;
 
+use lists::Lists;
 use rest::Rest;
+use throws::{Clock, Game};
 
 /// How many candidates a slot stores. Retries and bounded load rarely look further.
 const STORED: usize = 4;
@@ -29,6 +37,14 @@ pub(super) struct Rendezvous {
     /// `following` ids for each slot, the next in order.
     successors: Box<[u16]>,
     following: usize,
+    times: Option<Times>,
+}
+
+/// When each slot's candidates came, by which a newcomer finds its place among them.
+#[derive(Clone)]
+struct Times {
+    clock: Clock,
+    quanta: Box<[[u8; STORED]]>,
 }
 
 /// The stored candidates of one slot, then all others.
@@ -41,22 +57,67 @@ pub(super) struct Candidates<'ring> {
     rest: Option<Rest>,
 }
 
+/// Whether the table of these members keeps the times of its candidates, half as much memory again as it takes without. In a
+/// smaller fleet every change is of so many slots that building takes no longer.
+fn keeps_times(members: &[Member]) -> bool {
+    members.len() >= 16
+}
+
 // === impl Rendezvous ===
 
 impl Rendezvous {
     /// Builds the table of these members, sorted by id; the size is one of [`SLOTS`] and a power of two.
     pub(super) fn build(slots: u32, members: &[Member]) -> Self {
-        let stored = STORED.min(members.len());
-        let candidates = throws::candidates(slots, members, stored);
-        let following = stored.saturating_sub(1);
-        let mut owners = Vec::with_capacity(if stored == 0 { 0 } else { slots as usize });
-        let mut successors = Vec::with_capacity(following * slots as usize);
-        for list in candidates.chunks_exact(stored.max(1)) {
-            owners.push(list[0]);
-            successors.extend_from_slice(&list[1..]);
-        }
         let shift = u64::BITS - slots.ilog2();
-        Self { shift, owners: owners.into(), successors: successors.into(), following }
+        let stored = STORED.min(members.len());
+        // Who comes last of all members needs no throw.
+        let seats = stored.min(members.len().saturating_sub(1));
+        if seats == 0 {
+            let owners = members.iter().flat_map(|member| std::iter::repeat_n(member.id, slots as usize)).collect();
+            return Self { shift, owners, successors: Box::default(), following: 0, times: None };
+        }
+        let game = Game::new(slots, members);
+        let mut lists = Lists::new(slots, seats);
+        game.fill(&mut lists);
+        let all = members.iter().fold(0, |all, member| all ^ member.id);
+        let lists = lists.seated().map(|(mut ids, quanta)| {
+            if seats < stored {
+                ids[seats] = ids[..seats].iter().fold(all, |others, id| others ^ id);
+            }
+            (ids, quanta)
+        });
+        let owners = lists.clone().map(|(ids, _)| ids[0]).collect();
+        let successors = match stored {
+            2 => successors::<1>(lists.clone()),
+            3 => successors::<2>(lists.clone()),
+            _ => successors::<3>(lists.clone()),
+        };
+        let quanta = keeps_times(members).then(|| lists.map(|(_, quanta)| quanta).collect());
+        let times = quanta.map(|quanta| Times { clock: game.clock, quanta });
+        Self { shift, owners, successors, following: stored - 1, times }
+    }
+
+    /// The table of the members `after`, made from this one, which has the members `before`; both sorted by id, each id once,
+    /// and of weight 1 or more. `None` if it is as quick to build it.
+    pub(super) fn with_members(&self, before: &[Member], after: &[Member]) -> Option<Self> {
+        change::change(self, before, after)
+    }
+
+    /// The candidates of a slot and when they came, if that is kept.
+    fn get(&self, slot: usize) -> Option<([u16; STORED], [u8; STORED])> {
+        let times = self.times.as_ref()?;
+        let [a, b, c] = self.successors.as_chunks().0[slot];
+        Some(([self.owners[slot], a, b, c], times.quanta[slot]))
+    }
+
+    /// Changes a slot of a table that keeps times.
+    fn set(&mut self, slot: usize, ids: [u16; STORED], quanta: [u8; STORED]) {
+        let [owner, successors @ ..] = ids;
+        self.owners[slot] = owner;
+        self.successors.as_chunks_mut().0[slot] = successors;
+        if let Some(times) = &mut self.times {
+            times.quanta[slot] = quanta;
+        }
     }
 
     #[inline]
@@ -81,14 +142,21 @@ impl Rendezvous {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.owners) + size_of_val(&*self.successors)
+        let times = self.times.as_ref().map_or(0, |times| size_of_val(&*times.quanta));
+        size_of_val(&*self.owners) + size_of_val(&*self.successors) + times
     }
+}
+
+/// Who follows the owners, slot after slot.
+fn successors<const FOLLOWING: usize>(lists: impl Iterator<Item = ([u16; STORED], [u8; STORED])>) -> Box<[u16]> {
+    let successors = lists.map(|(ids, _)| std::array::from_fn(|place| ids[place + 1]));
+    successors.collect::<Vec<[u16; FOLLOWING]>>().into_flattened().into()
 }
 
 impl std::fmt::Debug for Rendezvous {
     /// Without the table: nobody reads a million numbers.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shift: _, owners, successors: _, following } = self;
+        let Self { shift: _, owners, successors: _, following, times: _ } = self;
         f.debug_struct("Rendezvous").field("slots", &owners.len()).field("stored", &(following + 1)).finish()
     }
 }

@@ -41,6 +41,11 @@ fn equal(count: u16) -> Vec<Member> {
     (0..count).map(|id| Member { id, weight: 1 }).collect()
 }
 
+/// With weights 1, 2 … `heaviest` and again.
+fn cycled(count: u16, heaviest: u16) -> Vec<Member> {
+    (0..count).map(|id| Member { id, weight: 1 + id % heaviest }).collect()
+}
+
 fn members(weights: &BTreeMap<u16, u16>) -> Vec<Member> {
     weights.iter().map(|(id, weight)| Member { id: *id, weight: *weight }).collect()
 }
@@ -91,14 +96,14 @@ fn any_ring_fleet() -> impl Strategy<Value = (RingSpec, BTreeMap<u16, u16>)> {
     prop_oneof![
         rendezvous,
         any_weights(CLASSIC),
-        any_weights(ketama(40)),
+        any_weights(ketama(16)),
         any_weights(ketama(1)),
         any_weights(RingSpec::Maglev { slots: 200 }),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn input_order_does_not_matter((spec, fleet) in any_ring_fleet(), seed in any::<u64>()) {
@@ -218,7 +223,7 @@ proptest! {
         let gone = *pick.get(&fleet.keys().copied().collect::<Vec<u16>>());
         let mut fewer = fleet.clone();
         fewer.remove(&gone);
-        let (before, after) = (build(ketama(40), &members(&fleet)), build(ketama(40), &members(&fewer)));
+        let (before, after) = (build(ketama(16), &members(&fleet)), build(ketama(16), &members(&fewer)));
         for hash in hashes(&before) {
             prop_assert_eq!(before.candidates(hash).find(|id| *id != gone), after.primary(hash));
         }
@@ -320,6 +325,9 @@ fn fingerprints_are_golden() {
         build(SMALL, &equal(7)),
         build(SMALL, &weighted),
         build(RingSpec::default(), &equal(3)),
+        build(RingSpec::default(), &equal(1000)),
+        build(RingSpec::default(), &cycled(1000, 4)),
+        build(RingSpec::default(), &cycled(1000, 100)),
         build(CLASSIC, &[]),
         build(CLASSIC, &equal(3)),
         build(ketama(160), &equal(3)),
@@ -333,6 +341,9 @@ fn fingerprints_are_golden() {
         "c3e3cb710f0a62bc",
         "ee99b038e8868056",
         "a090f3a3c312c57f",
+        "b0287654e54ea94a",
+        "a2acc974c7cc71e4",
+        "878b9b049767ad56",
         "0fd8aa3fad62bfa4",
         "31d2ccda45793c58",
         "1a98540b725a3b89",

@@ -6,183 +6,250 @@
 //! r = mix64(id + j·0x9E3779B97F4A7C15)    slot = r >> (64 − log₂ slots)    time = (j·2²⁴ + (r mod 2²⁴)) / weight
 //! ```
 //!
-//! and each slot keeps the earliest members, ties going to the lower id. All of it is exact integer arithmetic.
-//! Throws are made in rounds, each a window of time, until every slot has as many members as it should; what comes in a
-//! later round is later, so nothing after the last round could change a slot.
+//! and each slot keeps the earliest members, ties going to the lower id. All of it is exact integer arithmetic; times are
+//! compared as fractions. Only proportions of weights matter, so weights are divided by what they have in common.
+
+use std::cmp::Ordering;
 
 use crate::ring::Member;
 use crate::ring::hash::{GOLDEN, mix64, top_bits};
-use crate::ring::rendezvous::lists::{Lists, Offer};
+use crate::ring::rendezvous::lists::Lists;
+use crate::ring::rendezvous::{ticks, windows};
+
+/// What is thrown at, who throws, and by which clock.
+pub(super) struct Game {
+    /// log₂ of the number of slots.
+    bits: u32,
+    /// Sorted by id; no number divides all weights.
+    members: Box<[Member]>,
+    pub(super) clock: Clock,
+}
+
+/// A member's throw at some slot; the earlier one is less.
+#[derive(Clone, Copy)]
+pub(super) struct Throw {
+    pub(super) member: Member,
+    /// Its time, times the weight.
+    pub(super) time: u64,
+}
+
+/// Tells time in quanta, numbers of 8 bits that are kept for each candidate. They decide nearly always who of two came
+/// first, and by its quantum a throw is found again.
+///
+/// Time is counted in ticks: in a tick, a member of weight 1 makes one throw.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Clock {
+    /// A quantum has 2 to this power of the smallest parts of time.
+    length: u32,
+}
 
 /// Bits of a throw's time behind the whole number j.
 const FRACTION: u32 = 24;
 
-/// The first `stored` members of each slot, by id, slot after slot.
-pub(super) fn candidates(slots: u32, members: &[Member], stored: usize) -> Vec<u16> {
-    // Who comes last of all members needs no throw.
-    let thrown = stored.min(members.len().saturating_sub(1));
-    let indices = match thrown {
-        0 => Vec::new(),
-        1 => indices::<1>(slots, members),
-        2 => indices::<2>(slots, members),
-        3 => indices::<3>(slots, members),
-        _ => indices::<4>(slots, members),
-    };
-    let mut candidates = Vec::with_capacity(slots as usize * stored);
-    for slot in 0..slots as usize {
-        let list = &indices[slot * thrown..][..thrown];
-        candidates.extend(list.iter().map(|index| members[usize::from(*index)].id));
-        if thrown < stored {
-            let last = (0..).zip(members).find(|(index, _)| !list.contains(index));
-            candidates.extend(last.map(|(_, member)| member.id));
-        }
-    }
-    candidates
-}
+/// log₂ of the largest number of slots.
+const MOST_BITS: u32 = 20;
 
-/// The first W members of each slot, by index.
-fn indices<const W: usize>(slots: u32, members: &[Member]) -> Vec<u16> {
-    equal_weights::<W>(slots, members).unwrap_or_else(|| any_weights::<W>(slots, members))
-}
+// === impl Game ===
 
-/// With equal weights time and index fit into 64 bits: the usual case, and the fast one. A round is one throw of each
-/// member, or some more in a small fleet. `None` if weights differ, or if it takes more throws than fit.
-///
-/// A round first gathers the throws at slots that are still open, without a branch, because which these are is as hard to
-/// predict as the hash is meant to be.
-fn equal_weights<const W: usize>(slots: u32, members: &[Member]) -> Option<Vec<u16>> {
-    if members.windows(2).any(|pair| pair[0].weight != pair[1].weight) {
-        return None;
+impl Game {
+    pub(super) fn new(slots: u32, members: &[Member]) -> Self {
+        let members = reduced(members);
+        let clock = Clock::new(slots, &members);
+        Self { bits: slots.ilog2(), members, clock }
     }
-    let shift = u64::BITS - slots.ilog2();
-    let throws_a_round = ROUND.div_ceil(members.len());
-    let mut lists = Lists::<u64, W>::new(slots);
-    let mut seeds: Vec<u64> = members.iter().map(|member| u64::from(member.id)).collect();
-    let mut useful = vec![(0, 0); seeds.len() * throws_a_round];
-    let mut number = 0;
-    // Past this a time would not fit any more.
-    while number + (ROUND as u64) < 1 << FRACTION {
-        let mut count = 0;
-        for _ in 0..throws_a_round {
-            for (index, seed) in (0_u64..).zip(&mut seeds) {
-                let r = mix64(*seed);
-                *seed = seed.wrapping_add(GOLDEN);
-                let time = (number << FRACTION) | (r & ((1 << FRACTION) - 1));
-                let slot = top_bits(r, shift);
-                useful[count] = (slot, (time << 16) | index);
-                count += usize::from(lists.is_open(slot));
+
+    pub(super) fn with_clock(slots: u32, members: &[Member], clock: Clock) -> Self {
+        Self { bits: slots.ilog2(), members: reduced(members), clock }
+    }
+
+    pub(super) fn slots(&self) -> u32 {
+        1 << self.bits
+    }
+
+    pub(super) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The member as it throws here.
+    pub(super) fn member(&self, id: u16) -> Member {
+        let place = self.members.binary_search_by_key(&id, |member| member.id);
+        self.members[place.expect("whoever sits in a slot is a member")]
+    }
+
+    /// Throws until every list is full.
+    pub(super) fn fill(&self, lists: &mut Lists) {
+        if self.clock.has_whole_ticks() { ticks::fill(self, lists) } else { windows::fill(self, lists) }
+    }
+
+    /// Where a throw lands.
+    #[inline]
+    pub(super) fn slot(&self, hash: u64) -> usize {
+        // In two steps, so that the compiler sees that the lowest bits don't matter, and spares itself the last step of
+        // mix64, which changes only those.
+        top_bits(hash, u64::BITS - MOST_BITS) >> (MOST_BITS - self.bits)
+    }
+
+    /// A member's throws, one after the other, with slots and quanta.
+    pub(super) fn throws(&self, member: Member) -> impl Iterator<Item = (usize, u64, Throw)> {
+        (0..).map(move |number| {
+            let hash = mix64(seed(member.id, number));
+            let time = time(number, hash);
+            (self.slot(hash), self.clock.quantum(time, member.weight), Throw { member, time })
+        })
+    }
+
+    /// A member's first throw at this slot, of those with this number or a later one.
+    pub(super) fn first(&self, member: Member, slot: usize, mut number: u64) -> Throw {
+        let mut seed = seed(member.id, number);
+        loop {
+            let hash = mix64(seed);
+            if self.slot(hash) == slot {
+                return Throw { member, time: time(number, hash) };
             }
-            number += 1;
-        }
-        for (slot, key) in &useful[..count] {
-            lists.offer(*slot, *key);
-        }
-        if lists.end_round() == 0 {
-            return Some(lists.indices());
+            (number, seed) = (number + 1, seed.wrapping_add(GOLDEN));
         }
     }
-    None
-}
 
-/// How many throws a round has at least.
-const ROUND: usize = 256;
+    /// A member's first throw at this slot, of which the quantum is known.
+    pub(super) fn first_in_quantum(&self, id: u16, slot: usize, quantum: u8) -> Throw {
+        let member = self.member(id);
+        self.first(member, slot, self.clock.first_number(quantum, member.weight))
+    }
 
-/// One member's throws: the next is made already, but not due yet.
-struct Thrower {
-    index: u16,
-    seed: u64,
-    weight: u64,
-    number: u64,
-    slot: usize,
-    time: u128,
-}
-
-/// With any weights a round is the time in which all that still throw make about one throw each. A member that stands in
-/// every open slot throws no more: else one of weight 65,535 would throw for ever while one of weight 1 looks for a slot.
-fn any_weights<const W: usize>(slots: u32, members: &[Member]) -> Vec<u16> {
-    let shift = u64::BITS - slots.ilog2();
-    let mut lists = Lists::<u128, W>::new(slots);
-    let throwers = (0..=u16::MAX).zip(members).map(|(index, member)| Thrower::new(index, *member, shift));
-    let mut throwers: Vec<Thrower> = throwers.collect();
-    let mut seats = Seats::new(members.len(), slots as usize);
-    let mut end: u128 = 0;
-    while seats.open > 0 {
-        // Asked once a round: within one, a full slot may still change, and that takes everybody's throws.
-        throwers.retain(|thrower| seats.wants(thrower.index));
-        let weight: u64 = throwers.iter().map(|thrower| thrower.weight).sum();
-        end += (u128::from(throwers.len() as u64) << (FRACTION + SCALE)) / u128::from(weight);
-        for thrower in &mut throwers {
-            while thrower.time < end {
-                match lists.offer(thrower.slot, (thrower.time << 16) | u128::from(thrower.index)) {
-                    Offer::Late | Offer::Swapped => {}
-                    Offer::Seated => seats.seated(thrower.index),
-                    Offer::Filled => seats.filled(lists.list(thrower.slot), thrower.index),
-                }
-                thrower.next(shift);
-            }
+    /// Who does not sit in all slots that are open. The others' throws are of no use any more: where they sit they don't
+    /// sit down again, and no slot opens.
+    pub(super) fn wanting(&self, lists: &Lists) -> Vec<Member> {
+        let mut seats = vec![0; self.members.last().map_or(0, |last| usize::from(last.id) + 1)];
+        for id in lists.waiting() {
+            seats[usize::from(id)] += 1;
         }
-        lists.end_round();
-    }
-    lists.indices()
-}
-
-/// Bits by which a time is widened before it is divided by a weight. Times a/v and b/w that differ do so by at least
-/// 1/(v·w) > 2⁻³², so after widening by 2³² they differ by more than 1 and keep their order when rounded down.
-const SCALE: u32 = 32;
-
-// === impl Thrower ===
-
-impl Thrower {
-    fn new(index: u16, member: Member, shift: u32) -> Self {
-        let (seed, weight) = (u64::from(member.id), u64::from(member.weight));
-        let mut thrower = Self { index, seed, weight, number: 0, slot: 0, time: 0 };
-        thrower.aim(shift);
-        thrower
-    }
-
-    fn next(&mut self, shift: u32) {
-        self.number += 1;
-        self.seed = self.seed.wrapping_add(GOLDEN);
-        self.aim(shift);
-    }
-
-    fn aim(&mut self, shift: u32) {
-        let r = mix64(self.seed);
-        self.slot = top_bits(r, shift);
-        let time = (self.number << FRACTION) | (r & ((1 << FRACTION) - 1));
-        let (whole, part) = (time / self.weight, time % self.weight);
-        self.time = (u128::from(whole) << SCALE) | u128::from((part << SCALE) / self.weight);
+        let wanting = self.members.iter().filter(|member| seats[usize::from(member.id)] < lists.open());
+        wanting.copied().collect()
     }
 }
 
-/// Which members still have a slot to look for.
-struct Seats {
-    /// Slots that are not full.
-    open: usize,
-    /// Of them, how many each member stands in.
-    held: Vec<usize>,
+/// The greatest common divisor of the weights; 1 without members.
+pub(super) fn unit(members: &[Member]) -> u16 {
+    let mut unit = 0;
+    for member in members {
+        let mut rest = member.weight;
+        while rest != 0 {
+            (unit, rest) = (rest, unit % rest);
+        }
+        if unit == 1 {
+            break;
+        }
+    }
+    unit.max(1)
 }
 
-// === impl Seats ===
+/// The same proportions in the lowest numbers.
+fn reduced(members: &[Member]) -> Box<[Member]> {
+    let unit = unit(members);
+    members.iter().map(|member| Member { weight: member.weight / unit, ..*member }).collect()
+}
 
-impl Seats {
-    fn new(members: usize, slots: usize) -> Self {
-        Self { open: slots, held: vec![0; members] }
+/// The sum of the weights.
+pub(super) fn weight(members: &[Member]) -> u64 {
+    members.iter().map(|member| u64::from(member.weight)).sum()
+}
+
+/// What a member's throw of this number is hashed from; the next number's is [`GOLDEN`] further.
+#[inline]
+pub(super) fn seed(id: u16, number: u64) -> u64 {
+    u64::from(id).wrapping_add(number.wrapping_mul(GOLDEN))
+}
+
+/// A throw's time, times the weight.
+#[inline]
+pub(super) fn time(number: u64, hash: u64) -> u64 {
+    (number << FRACTION) | (hash & ((1 << FRACTION) - 1))
+}
+
+// === impl Throw ===
+
+impl Ord for Throw {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let scaled = |one: &Self, other: &Self| u128::from(one.time) * u128::from(other.member.weight);
+        scaled(self, other).cmp(&scaled(other, self)).then(self.member.id.cmp(&other.member.id))
+    }
+}
+
+impl PartialOrd for Throw {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Throw {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Throw {}
+
+// === impl Clock ===
+
+impl Clock {
+    /// The quantum of everything that comes too late to have one of its own.
+    pub(super) const LATE: u8 = u8::MAX;
+
+    /// log₂ of the smallest parts of time that a tick has.
+    const TICK: u32 = 56;
+
+    /// A quantum is the time of a quarter of a throw a slot, or of two throws a member if these are more, rounded down to a
+    /// power of two. Tables are full after 17 to 35 throws a slot where weights are alike, and [`Self::LATE`] begins after
+    /// 32 to 64.
+    fn new(slots: u32, members: &[Member]) -> Self {
+        let throws = u128::from(slots / 4).max(2 * members.len() as u128);
+        Self { length: ((throws << Self::TICK) / u128::from(weight(members).max(1))).ilog2() }
     }
 
-    /// Once false, it stays false: whoever stands in all open slots stands in all that are left when one is filled.
-    fn wants(&self, index: u16) -> bool {
-        self.held[usize::from(index)] < self.open
+    /// Whether its quanta are neither much longer nor much shorter than they would be for these members.
+    pub(super) fn suits(self, slots: u32, members: &[Member]) -> bool {
+        self.length.abs_diff(Self::new(slots, members).length) <= 2
     }
 
-    fn seated(&mut self, index: u16) {
-        self.held[usize::from(index)] += 1;
+    /// Whether no tick lies in two quanta.
+    pub(super) fn has_whole_ticks(self) -> bool {
+        self.length >= Self::TICK
     }
 
-    fn filled(&mut self, list: impl Iterator<Item = u16>, newest: u16) {
-        self.open -= 1;
-        for index in list.filter(|index| *index != newest) {
-            self.held[usize::from(index)] -= 1;
-        }
+    /// How many ticks a quantum has, if these are whole.
+    pub(super) fn ticks(self) -> u32 {
+        1 << (self.length - Self::TICK)
+    }
+
+    pub(super) fn quantum_of_tick(self, tick: u32) -> u8 {
+        u8::try_from(tick / self.ticks()).unwrap_or(Self::LATE)
+    }
+
+    /// The quantum of a throw, as if there were no end of them.
+    #[inline]
+    pub(super) fn quantum(self, time: u64, weight: u16) -> u64 {
+        // The shortest quantum, of two throws of each of 2 members with 65,536 slots, would be too long to be shifted so.
+        (time >> (self.length - (Self::TICK - FRACTION))) / u64::from(weight)
+    }
+
+    /// The number of a member's throw with which the quantum begins, or one before it.
+    fn first_number(self, quantum: u8, weight: u16) -> u64 {
+        self.number(u128::from(quantum) << self.length, weight)
+    }
+
+    /// In which number of throw a member is at this time.
+    fn number(self, time: u128, weight: u16) -> u64 {
+        u64::try_from((time * u128::from(weight)) >> Self::TICK).unwrap_or(u64::MAX)
+    }
+
+    /// Half a quantum, in the smallest parts of time.
+    pub(super) fn half_a_quantum(self) -> u128 {
+        1 << (self.length - 1)
+    }
+
+    /// The first time of a throw, times the weight, that comes no earlier than so many smallest parts of time.
+    pub(super) fn due(end: u128, weight: u16) -> u64 {
+        let due = (end * u128::from(weight)).div_ceil(1 << (Self::TICK - FRACTION));
+        u64::try_from(due).unwrap_or(u64::MAX)
     }
 }
