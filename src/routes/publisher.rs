@@ -155,8 +155,12 @@ impl Publisher {
             Some(route) if *route.ring.spec() == placement.policy.ring && route.ring.members() == members => {
                 (Arc::clone(&route.ring), Arc::clone(&route.shares))
             }
-            _ => {
-                let ring = Ring::build(placement.policy.ring.clone(), &members)?;
+            previous => {
+                let known = previous.filter(|route| *route.ring.spec() == placement.policy.ring);
+                let ring = match known {
+                    Some(route) => route.ring.with_members(&members)?,
+                    None => Ring::build(placement.policy.ring.clone(), &members)?,
+                };
                 let shares = ring.shares().into();
                 (Arc::new(ring), shares)
             }
