@@ -90,8 +90,12 @@ impl Ring for Ours {
     }
 
     fn change(&mut self, _: Change, members: &[u16]) -> anyhow::Result<()> {
-        self.ring = OurRing::build(self.ring.spec().clone(), &weighed(members))?;
+        self.ring = self.ring.with_members(&weighed(members))?;
         Ok(())
+    }
+
+    fn is_incremental(&self) -> bool {
+        matches!(self.ring.spec(), RingSpec::Rendezvous { .. })
     }
 }
 
