@@ -112,6 +112,19 @@ impl std::fmt::Debug for Ketama {
     }
 }
 
+// === impl Placement ===
+
+impl Placement {
+    /// What of a name is hashed: host and port, or all of it and nothing. Members with the same stand at the same points.
+    #[must_use]
+    pub fn hashed(self, name: &str) -> (&str, &str) {
+        match self {
+            Self::Nginx => host_and_port(name),
+            Self::IngressNginx => (name, ""),
+        }
+    }
+}
+
 /// A hash's highest 32 bits.
 #[inline]
 fn place(hash: u64) -> u32 {
@@ -129,14 +142,11 @@ fn base(spec: &Spec, id: u16) -> crc32fast::Hasher {
         }
     };
     let mut hash = crc32fast::Hasher::new();
-    match spec.placement {
-        Placement::Nginx => {
-            let (host, port) = host_and_port(name);
-            for part in [host.as_bytes(), &[0], port.as_bytes()] {
-                hash.update(part);
-            }
-        }
-        Placement::IngressNginx => hash.update(name.as_bytes()),
+    let (host, port) = spec.placement.hashed(name);
+    hash.update(host.as_bytes());
+    if spec.placement == Placement::Nginx {
+        hash.update(&[0]);
+        hash.update(port.as_bytes());
     }
     hash
 }

@@ -112,10 +112,17 @@ impl Compare {
         let frugal: Vec<&str> = frugal.map(|(name, _)| name).collect();
         let most_even = most_even.map_or("nobody", |(name, _)| name);
         match frugal.as_slice() {
-            [] => format!("{most_even} is the most even; all move keys beyond need"),
-            [one] => format!("{most_even} is the most even; only {one} moves no key beyond need"),
+            [] => format!("{most_even} is the most even; all move keys beyond need when the last member comes or goes"),
+            [one] => {
+                format!(
+                    "{most_even} is the most even; only {one} moves no key beyond need when the last member comes or goes"
+                )
+            }
             [others @ .., last] => {
-                format!("{most_even} is the most even; {} and {last} move no key beyond need", others.join(", "))
+                let others = others.join(", ");
+                format!(
+                    "{most_even} is the most even; {others} and {last} move no key beyond need when the last member comes or goes"
+                )
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `spec.ring`: each algorithm has fields of its own, and a size that its fleet must fit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::api::{
     KetamaPlacement, KeyHashFunction, KeyPolynomialSpec, PolynomialsSpec, RingAlgorithm, RingMember, RingSection,
@@ -37,6 +37,7 @@ pub fn ring(section: &RingSection, replicas: u16) -> Result<CheckedRing, FieldEr
 
 pub(super) fn checked(section: &RingSection, replicas: u16, check: &mut Checker) -> CheckedRing {
     misplaced(section, check);
+    alike(section, check);
     let weights = weights(&section.members, check);
     let ring = ring_spec(section, check);
     capacity(&ring, replicas, &weights, check);
@@ -64,17 +65,39 @@ fn misplaced(section: &RingSection, check: &mut Checker) {
     if section.polynomials.is_some() && algorithm != RingAlgorithm::Polynomial {
         check.fail("spec.ring.polynomials", "", "leave it out: only Polynomial has polynomials");
     }
-    let names = section.members.iter().filter_map(|member| member.name.as_deref());
-    if let Some(name) = names.clone().next()
+    if let Some(name) = section.members.iter().find_map(|member| member.name.as_deref())
         && algorithm != RingAlgorithm::Ketama
     {
         check.fail(MEMBERS, name, "leave the names out: only Ketama places members by name");
     }
-    let mut known = BTreeSet::new();
-    for name in names {
-        if !known.insert(name) {
-            check.fail(MEMBERS, name, "a name is listed twice; leave one");
+}
+
+/// Of two members whose names are hashed alike, one would have no key.
+fn alike(section: &RingSection, check: &mut Checker) {
+    let placement = placement(section);
+    let is_named = |ordinal| section.members.iter().any(|member| member.ordinal == ordinal && member.name.is_some());
+    let mut known: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for name in section.members.iter().filter_map(|member| member.name.as_deref()) {
+        let hashed = placement.hashed(name);
+        match known.insert(hashed, name) {
+            Some(other) if other == name => check.fail(MEMBERS, name, "a name is listed twice; leave one"),
+            Some(other) => check.fail(MEMBERS, name, &format!("it is hashed as {other:?} is; leave one")),
+            None => {}
         }
+        let ordinal = hashed.0.parse::<u16>().ok().filter(|ordinal| hashed == (&*ordinal.to_string(), ""));
+        if let Some(ordinal) = ordinal
+            && !is_named(i32::from(ordinal))
+        {
+            let way_out = "use the server's own, such as 10.0.0.1:8080";
+            check.fail(MEMBERS, name, &format!("ordinal {ordinal} is called so, for it has no name; {way_out}"));
+        }
+    }
+}
+
+fn placement(section: &RingSection) -> Placement {
+    match section.placement {
+        None | Some(KetamaPlacement::Nginx) => Placement::Nginx,
+        Some(KetamaPlacement::IngressNginx) => Placement::IngressNginx,
     }
 }
 
@@ -97,17 +120,13 @@ fn ring_spec(section: &RingSection, check: &mut Checker) -> RingSpec {
             let points = check.number("spec.ring.points", section.points.unwrap_or(160), 1, 1000_u32);
             let named = section.members.iter().filter_map(|member| {
                 let name = member.name.as_deref()?;
-                if !(1..=255).contains(&name.len()) {
+                if !(1..=255).contains(&name.chars().count()) {
                     check.fail(MEMBERS, name, "use a name of 1 to 255 characters");
                 }
                 Some((u16::try_from(member.ordinal).ok()?, name.into()))
             });
             let names = std::sync::Arc::new(named.collect());
-            let placement = match section.placement {
-                None | Some(KetamaPlacement::Nginx) => Placement::Nginx,
-                Some(KetamaPlacement::IngressNginx) => Placement::IngressNginx,
-            };
-            RingSpec::Ketama(KetamaSpec { points: points.max(1), names, placement })
+            RingSpec::Ketama(KetamaSpec { points: points.max(1), names, placement: placement(section) })
         }
         RingAlgorithm::Polynomial => {
             RingSpec::Polynomial(polynomials(&section.polynomials.clone().unwrap_or_default(), check))

@@ -303,11 +303,30 @@ fn ordinals_have_weights_and_names() {
     for (members, message) in cases {
         assert_eq!(errors(&json!({"ring": {"members": members}})), message);
     }
-    let twice = json!([{"ordinal": 1, "name": "a"}, {"ordinal": 2, "name": "a"}]);
-    assert_eq!(
-        errors(&json!({"ring": {"algorithm": "Ketama", "members": twice}})),
-        "spec.ring.members: a: a name is listed twice; leave one"
-    );
+}
+
+#[test]
+fn no_two_members_of_a_circle_may_stand_at_the_same_points() {
+    let named = |names: &[&str]| -> Value {
+        let members = (0..).zip(names).map(|(ordinal, name): (u16, _)| json!({"ordinal": ordinal, "name": name}));
+        members.collect()
+    };
+    let cases = [
+        (named(&["a", "a"]), "Nginx", "spec.ring.members: a: a name is listed twice; leave one"),
+        (named(&["a", "a:"]), "Nginx", "spec.ring.members: a:: it is hashed as \"a\" is; leave one"),
+        (
+            named(&["1"]),
+            "IngressNginx",
+            "spec.ring.members: 1: ordinal 1 is called so, for it has no name; use the server's own, such as 10.0.0.1:8080",
+        ),
+    ];
+    for (members, placement, message) in cases {
+        let ring = json!({"algorithm": "Ketama", "placement": placement, "members": members});
+        assert_eq!(errors(&json!({"ring": ring})), message);
+    }
+    for (members, placement) in [(named(&["a", "a:"]), "IngressNginx"), (named(&["0", "2", "1", "01"]), "Nginx")] {
+        desired(&json!({"ring": {"algorithm": "Ketama", "placement": placement, "members": members}}));
+    }
 }
 
 #[test]
