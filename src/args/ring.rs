@@ -152,12 +152,12 @@ pub struct AlgorithmArgs {
 #[command(next_help_heading = "Fleet")]
 pub struct SizeArgs {
     /// Slots of the table: for Rendezvous a power of two, for Maglev any number [default: 65536]
-    #[arg(long, value_name = "N", conflicts_with = "file")]
-    pub slots: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = size(), conflicts_with = "file")]
+    pub slots: Option<i32>,
 
     /// Points of a member on the circle of Ketama, for each unit of weight [default: 160]
-    #[arg(long, value_name = "N", conflicts_with = "file")]
-    pub points: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = size(), conflicts_with = "file")]
+    pub points: Option<i32>,
 }
 
 /// What is to become of it; at least one thing.
@@ -182,12 +182,12 @@ pub struct ChangeArgs {
     pub to_algorithm: Option<Algorithm>,
 
     /// Slots of the table then
-    #[arg(long, value_name = "N")]
-    pub to_slots: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = size())]
+    pub to_slots: Option<i32>,
 
     /// Points of a member on the circle of Ketama then
-    #[arg(long, value_name = "N")]
-    pub to_points: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = size())]
+    pub to_points: Option<i32>,
 }
 
 /// What form the answer takes.
@@ -241,6 +241,11 @@ pub struct MemberWeight {
 
 fn members() -> RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
+}
+
+/// No ring is larger; what its algorithm allows is for the resource's rules to say.
+fn size() -> RangedI64ValueParser<i32> {
+    clap::value_parser!(i32).range(0..=1 << 20)
 }
 
 // === impl SizeArgs, MemberWeight ===

@@ -59,8 +59,8 @@ impl Fleet {
         }
         let section = RingSection {
             algorithm: ring.algorithm.into(),
-            slots: ring.size.slots.map(saturated),
-            points: ring.size.points.map(saturated),
+            slots: ring.size.slots,
+            points: ring.size.points,
             ..RingSection::default()
         };
         let mut fleet = Self { section, ordinals: (0..args.members).collect() };
@@ -122,8 +122,8 @@ impl Fleet {
         if let Some(algorithm) = to_algorithm {
             fleet.turn_into((*algorithm).into());
         }
-        fleet.section.slots = to_slots.map(saturated).or(fleet.section.slots);
-        fleet.section.points = to_points.map(saturated).or(fleet.section.points);
+        fleet.section.slots = to_slots.or(fleet.section.slots);
+        fleet.section.points = to_points.or(fleet.section.points);
         fleet.build_as(CHANGE)
     }
 
@@ -145,13 +145,13 @@ impl Fleet {
     }
 
     /// Sizes that only some algorithms have.
-    pub(super) fn size(&mut self, slots: Option<u32>, points: Option<u32>) {
+    pub(super) fn size(&mut self, slots: Option<i32>, points: Option<i32>) {
         let algorithm = self.section.algorithm;
         if matches!(algorithm, RingAlgorithm::Rendezvous | RingAlgorithm::Maglev) {
-            self.section.slots = slots.map(saturated).or(self.section.slots);
+            self.section.slots = slots.or(self.section.slots);
         }
         if algorithm == RingAlgorithm::Ketama {
-            self.section.points = points.map(saturated).or(self.section.points);
+            self.section.points = points.or(self.section.points);
         }
     }
 
@@ -212,11 +212,6 @@ fn in_flags(errors: FieldErrors, flags: Flags) -> FieldErrors {
         error
     });
     FieldErrors(translated.collect())
-}
-
-/// Past `i32` no size is possible, and the rule says so.
-fn saturated(size: u32) -> i32 {
-    i32::try_from(size).unwrap_or(i32::MAX)
 }
 
 // === impl Algorithm ===
