@@ -83,10 +83,11 @@ pub struct SourceIpSource {}
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 pub struct RandomSource {}
 
-/// Keeps any replica from having many more requests at one time than its share.
+/// Keeps any replica from having many more requests at one time than its share, from each proxy.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct BoundedLoadSpec {
-    /// A replica may have so many times its share of the requests in flight; what is more goes to the next candidate.
+    /// A replica may have so many times its share of a proxy's requests in flight; what is more goes to the next
+    /// candidate.
     #[schemars(range(min = 1.0, max = 100.0))]
     pub factor: f64,
 }
@@ -123,8 +124,8 @@ pub struct RetriesSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LimitsSpec {
-    /// Requests that one replica may have at one time; past it the next candidate, and 503 when all are full. 0: no
-    /// limit.
+    /// Requests that one replica may have at one time from each proxy; past it the next candidate, and 503 when all are
+    /// full. 0: no limit.
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub max_concurrent_per_replica: i32,
     /// Longest request body in bytes; past it 413. 0: no limit.

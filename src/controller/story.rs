@@ -42,12 +42,19 @@ pub(super) fn tell(
             lines.push(Line::normal("ReplicaStopped", format!("{fleet}-{} ({}) has stopped", gone.ordinal, gone.name)));
         }
     }
-    let members = |status: &FleetStatus| status.ring.as_ref().map_or(0, |ring| ring.members);
-    if members(before) != members(after) && before.ring.is_some() && after.ring.is_some() {
-        let (old, new) = (members(before), members(after));
+    if let (Some(old), Some(new)) = (&before.ring, &after.ring)
+        && old.fingerprint != new.fingerprint
+    {
+        let what = if old.algorithm != new.algorithm {
+            format!("the ring went from {} to {}", old.algorithm, new.algorithm)
+        } else if old.members != new.members {
+            format!("the ring went from {} to {} members", old.members, new.members)
+        } else {
+            "the ring has changed".to_owned()
+        };
         let moved = moved * 100.0;
-        let text = format!("the ring went from {old} to {new} members; {moved:.1} % of the keys move");
-        lines.push(Line::normal("RingChanged", text));
+        let share = if (0.0..0.05).contains(&moved) { "less than 0.1".to_owned() } else { format!("{moved:.1}") };
+        lines.push(Line::normal("RingChanged", format!("{what}; {share} % of the keys move")));
     }
     lines.extend(degradation(before, after));
     if is_settled(after) && !is_settled(before) {

@@ -49,8 +49,7 @@ pub struct Replica {
     pub traffic: Traffic,
 }
 
-/// What the proxies know of a replica: first whether any may choose it, then how many requests it has. In this order,
-/// so that neither means: nor will it ever get one again.
+/// What the proxies know of a replica, both at one moment: so neither routed nor with requests, it never gets one again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// Whether a published table lets it be chosen.

@@ -66,7 +66,7 @@ impl Health {
         Self { base, ejected: Mutex::default() }
     }
 
-    /// Counts a failure. If it ejects the replica, returns for how long; the caller restores it then.
+    /// Counts a failure. If it ejects the replica, returns for how long; the caller calls [`Health::on_timer`] then.
     pub(super) fn on_failure(&self, route: &Route, upstream: &Arc<Upstream>, failure: Failure) -> Option<Duration> {
         let in_a_row = match failure {
             Failure::NotTheirs => return None,
@@ -86,6 +86,14 @@ impl Health {
         let span = self.base * count;
         ejected.insert(upstream.uid.clone(), Ejection { count, until: now + span });
         Some(span)
+    }
+
+    /// Brings a replica back whose time is over. A newer ejection has a timer of its own.
+    pub(super) fn on_timer(&self, upstream: &Upstream) {
+        let ejected = self.ejected.lock().unwrap_or_else(PoisonError::into_inner);
+        if ejected.get(&upstream.uid).is_none_or(|ejection| ejection.until <= Instant::now()) {
+            upstream.restore();
+        }
     }
 }
 

@@ -184,10 +184,10 @@ impl Worker {
         let Some(span) = self.health.on_failure(&routed.route, upstream, failure) else { return };
         routed.metrics.ejections.add(1);
         tracing::warn!(fleet = %routed.route.id, replica = %upstream.name, seconds = span.as_secs(), "ejected");
-        let upstream = Arc::clone(upstream);
+        let (health, upstream) = (Arc::clone(&self.health), Arc::clone(upstream));
         tokio::task::spawn_local(async move {
             tokio::time::sleep(span).await;
-            upstream.restore();
+            health.on_timer(&upstream);
         });
     }
 

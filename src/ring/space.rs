@@ -26,7 +26,7 @@ pub struct Moves {
     /// The least that has to move, whatever the algorithm, so that the members' shares become what they are now: what
     /// those gain that gain.
     pub needed: f64,
-    /// By member, of either ring, sorted by id.
+    /// By member that has keys in either ring, sorted by id.
     pub members: Vec<MemberMoves>,
 }
 
@@ -113,8 +113,8 @@ impl Space<'_> {
     pub(super) fn count(self) -> usize {
         match self.arcs {
             Arcs::Equal => self.owners.len(),
-            Arcs::Points([]) => 0,
-            Arcs::Points(points) => points.len() + 1,
+            // What lies behind the last point is the first one's.
+            Arcs::Points(points) => points.len() + usize::from(points.last().is_some_and(|last| *last != u32::MAX)),
         }
     }
 

@@ -20,8 +20,12 @@
 //! - **Somebody is within it**, always, if `f ≥ 1`. The leases `b` of the eligible sum up to at most `t − 1`, for whoever
 //!   looks is in the total and has none. So the one with the least `b / w` has `b / w ≤ (t − 1) / W < f · t / W`, and for
 //!   whole numbers `b < x` means `b + 1 ≤ ⌈x⌉`.
-//! - **Nobody waits for anybody.** A look that finds nobody within the bound looked at that one before others took their
-//!   leases. So it is worth repeating, and somebody else has got on.
+//! - **Nobody waits for anybody.** A look that finds nobody within the bound came to that one after others had taken their
+//!   leases there. So somebody else has got on, and looking once more is worth it.
+//!
+//! `t` counts the requests of replicas that are ejected or closed too, until they have ended, while `W` does not. So the
+//! bound is wider while such requests last; and whoever is looking when a replica's eligibility changes uses the `W` that
+//! it knows.
 //!
 //! Counting the lease before the total would be as safe, but a worker that is interrupted between the two would leave
 //! all others without anybody to choose.
@@ -70,7 +74,7 @@ pub(super) struct Terms {
     pub(super) bound: Option<Bound>,
 }
 
-/// What a replica's bounded leases stay below, as a fraction: `f · t · w / W`.
+/// What a replica's bounded leases are below before one more is taken, as a fraction: `f · t · w / W`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     pub(super) numerator: u128,
@@ -221,7 +225,7 @@ impl<R: Leased> Lease<R> {
     /// Takes a lease, which takes over the request's place in the total where it has one.
     pub(super) fn take(replica: &R, terms: Terms, place: &mut Option<Place<'_>>) -> Result<Self, Refusal> {
         let is_bounded = place.is_some();
-        replica.gate().enter(weight(is_bounded), terms)?;
+        replica.gate().enter(step(is_bounded), terms)?;
         if let Some(place) = place.take() {
             debug_assert!(std::ptr::eq(place.total, replica.total()), "a request has a place in its own fleet");
             std::mem::forget(place); // this lease leaves the total in its stead
@@ -235,13 +239,13 @@ impl<R: Leased> Lease<R> {
 }
 
 /// What one request adds to a gate.
-fn weight(is_bounded: bool) -> u64 {
+fn step(is_bounded: bool) -> u64 {
     if is_bounded { ONE + ONE_BOUNDED } else { ONE }
 }
 
 impl<R: Leased> Drop for Lease<R> {
     fn drop(&mut self) {
-        let left = self.replica.gate().leave(weight(self.is_bounded));
+        let left = self.replica.gate().leave(step(self.is_bounded));
         if self.is_bounded {
             self.replica.total().leave();
         }

@@ -80,10 +80,10 @@ enum Rank {
     Ejected,
 }
 
-/// Requests in proportion to a weight.
+/// Requests that count towards the bound, in proportion to a weight.
 #[derive(Debug, Clone, Copy)]
 struct RelativeLoad {
-    requests: u64,
+    bounded: u64,
     weight: u64,
 }
 
@@ -109,7 +109,7 @@ impl Route {
     /// must not pass its ordinal over: by now another replica may serve its keys.
     ///
     /// # Errors
-    /// [`PickError::NoReplica`] where nobody is ready, [`PickError::Full`] where all that are have reached their limit,
+    /// [`PickError::NoReplica`] where nobody is ready, [`PickError::Full`] where each had reached its limit when it was asked,
     /// [`PickError::Outdated`] where the newest route should be asked instead.
     pub fn pick(&self, hash: u64, tried: &[Ordinal]) -> Result<Pick, PickError> {
         let mut place = self.bounded.as_ref().map(BoundedLoad::enter);
@@ -121,9 +121,9 @@ impl Route {
             };
             let Some((rank, verdict, seat)) = doubtful.best else { break };
             let share = match rank {
-                Rank::Spare | Rank::Ramping => share,
+                Rank::Spare | Rank::Ramping if look < LOOKS => share,
                 Rank::OverBound(_) if look < LOOKS && !self.is_due_out_of_reach(tried) => continue,
-                Rank::OverBound(_) | Rank::Ejected => None,
+                Rank::Spare | Rank::Ramping | Rank::OverBound(_) | Rank::Ejected => None,
             };
             if let Ok(lease) = self.lease(seat, share, &mut place)? {
                 return Ok(Pick { lease, first: doubtful.first(seat), despite: Some(verdict) });
@@ -180,11 +180,13 @@ impl Route {
     fn is_due_out_of_reach(&self, tried: &[Ordinal]) -> bool {
         let eligible = self.seats.iter().filter(|seat| seat.is_eligible());
         let due = eligible.min_by_key(|seat| RelativeLoad::of(seat));
-        let is_full = |seat: &Seat| {
-            let load = seat.upstream.as_ref().map(|upstream| upstream.load());
-            load.is_some_and(|load| self.terms(seat, None).check(load) == Err(Refusal::Full))
-        };
-        due.is_none_or(|seat| tried.contains(&seat.ordinal) || is_full(seat))
+        due.is_none_or(|seat| !self.has_room(seat, tried))
+    }
+
+    /// Whether this request could go there, the bound aside.
+    fn has_room(&self, seat: &Seat, tried: &[Ordinal]) -> bool {
+        let load = seat.upstream.as_ref().map(|upstream| upstream.load());
+        load.is_some_and(|load| self.terms(seat, None).check(load).is_ok()) && !tried.contains(&seat.ordinal)
     }
 
     /// Leases this one, if nothing is to be said against it.
@@ -276,15 +278,15 @@ impl Rank {
 
 impl RelativeLoad {
     fn of(seat: &Seat) -> Self {
-        let requests = seat.upstream.as_ref().map_or(0, |upstream| upstream.load().bounded());
-        Self { requests, weight: seat.effective_weight() }
+        let bounded = seat.upstream.as_ref().map_or(0, |upstream| upstream.load().bounded());
+        Self { bounded, weight: seat.effective_weight() }
     }
 }
 
 impl Ord for RelativeLoad {
     /// Both are below 2³².
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.requests * other.weight).cmp(&(other.requests * self.weight))
+        (self.bounded * other.weight).cmp(&(other.bounded * self.weight))
     }
 }
 

@@ -168,7 +168,7 @@ impl Publisher {
         let seats = placement.seats.iter().map(|placed| self.seat(state, id, placement, placed));
         let seats: Vec<Seat> = seats.collect();
         let mut seat_of = vec![u16::MAX; members.last().map_or(0, |last| usize::from(last.id) + 1)];
-        for (index, seat) in (0_u16..).zip(&seats) {
+        for (seat, index) in seats.iter().zip(0_u16..) {
             seat_of[usize::from(seat.ordinal.0)] = index;
         }
         let policy = Arc::clone(&placement.policy);
@@ -192,7 +192,7 @@ impl Publisher {
         Seat { ordinal: *ordinal, weight: placement.policy.weight(*ordinal), upstream, admitted }
     }
 
-    /// Swaps the table, then closes what it no longer names and opens what it does.
+    /// Opens what the new table names, swaps the tables, then closes what only the old one named.
     fn swap(&self, state: &mut State, changed: &FleetId) {
         let previous = self.table.load_full();
         let table = RouteTable::new(previous.version + 1, state.fleets.clone());
@@ -209,10 +209,8 @@ impl Publisher {
         for upstream in before.iter().filter(|old| !now.iter().any(|new| Arc::ptr_eq(old, new))) {
             upstream.close();
         }
-        // Forgotten once nobody can ask for it any more: no table names it and no request holds it.
-        state.upstreams.retain(|_, upstream| {
-            upstream.is_open() || upstream.in_flight() > 0 || before.iter().any(|old| Arc::ptr_eq(old, upstream))
-        });
+        // Forgotten once nobody can ask for it any more: no table names it and no request holds it. Closed, it gets none.
+        state.upstreams.retain(|_, upstream| upstream.is_open() || upstream.in_flight() > 0);
         // One fleet has one load as long as any replica counts in it: two totals would each bound only a part.
         state.loads.retain(|_, load| Arc::strong_count(load) > 1);
         self.version.send_replace(version);

@@ -262,7 +262,7 @@ impl Fleet {
             assert_eq!((upstream.is_open(), upstream.is_ejected()), (!known.is_closed, known.is_ejected));
         }
         let bounded: u64 = self.seats.iter().map(|seat| seat.bounded).sum();
-        assert_eq!(self.upstream(0).fleet_in_flight() as u64, bounded);
+        assert_eq!(self.upstream(0).fleet_bounded() as u64, bounded);
     }
 
     fn step(&mut self, step: Step, running: &mut Vec<Running>) {
@@ -394,14 +394,16 @@ proptest! {
 
 // === real threads ===
 
-/// Threads that each stand for some clients: every client has a request, and the next as soon as that has ended.
-fn race(make: Make, threads: usize, clients: usize, picks: usize) -> Vec<u64> {
+/// Threads that each stand for some clients: every client has a request, and the next as soon as that has ended. One
+/// more thread does something else to the fleet meanwhile. Returns the most that each replica had at one time.
+fn race(make: Make, threads: usize, clients: usize, picks: usize, beside: impl FnOnce(&Fleet) + Send) -> Vec<u64> {
     let fleet = Fleet::new(make);
     let route = &fleet.bounded;
     let (now, peaks): (Vec<AtomicU64>, Vec<AtomicU64>) =
         route.seats.iter().map(|_| (AtomicU64::default(), AtomicU64::default())).unzip();
     let start = std::sync::Barrier::new(threads);
     std::thread::scope(|scope| {
+        scope.spawn(|| beside(&fleet));
         for thread in 0..threads {
             let (now, peaks, start) = (&now, &peaks, &start);
             scope.spawn(move || {
@@ -443,9 +445,21 @@ fn racing_threads_never_exceed_the_bound_nor_find_nobody() {
         let fleet = Fleet::new(make.clone());
         let bounds: Vec<u128> =
             (0..make.seats.len()).map(|seat| fleet.bound(seat, (threads * clients) as u128)).collect();
-        let peaks = race(make, threads, clients, 20_000);
+        let peaks = race(make, threads, clients, 20_000, |_| ());
         assert!(peaks.iter().zip(&bounds).all(|(peak, bound)| u128::from(*peak) <= *bound), "{peaks:?} of {bounds:?}");
     }
+}
+
+#[test]
+fn ejections_amid_a_race_leave_no_request_without_a_replica_and_no_count_wrong() {
+    race(Make::equal(3, 1.25), 4, 4, 20_000, |fleet| {
+        for number in 0..20_000 {
+            let upstream = fleet.upstream(number % 2);
+            assert!(upstream.eject(), "nobody else ejects");
+            std::thread::yield_now();
+            upstream.restore();
+        }
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crossbeam_utils::CachePadded;
 use tokio::sync::Notify;
@@ -24,11 +24,19 @@ pub struct Upstream {
     pub address: SocketAddr,
     /// Open while the published table lets it be chosen.
     gate: CachePadded<Gate>,
-    ejected: AtomicBool,
+    ejection: AtomicU8,
     failures_in_a_row: AtomicU32,
-    load: Arc<FleetLoad>,
+    fleet: Arc<FleetLoad>,
     wake: Arc<Notify>,
 }
+
+/// Not ejected.
+const IN: u8 = 0;
+/// Gets no requests where there is another.
+const OUT: u8 = 1;
+/// Gets none yet, but its share of the load is its own again: whoever took it at once would do so by the shares from
+/// before.
+const RETURNING: u8 = 2;
 
 /// The right to send one request to one replica. Held until the response has ended; released on drop.
 #[derive(Debug)]
@@ -40,7 +48,7 @@ impl Upstream {
     pub(super) fn new(
         (name, uid, ordinal): (ReplicaName, ReplicaUid, Ordinal),
         address: SocketAddr,
-        load: Arc<FleetLoad>,
+        fleet: Arc<FleetLoad>,
         wake: Arc<Notify>,
     ) -> Self {
         Self {
@@ -49,9 +57,9 @@ impl Upstream {
             ordinal,
             address,
             gate: CachePadded::new(Gate::new()),
-            ejected: AtomicBool::new(false),
+            ejection: AtomicU8::new(IN),
             failures_in_a_row: AtomicU32::new(0),
-            load,
+            fleet,
             wake,
         }
     }
@@ -62,10 +70,10 @@ impl Upstream {
         self.load().requests() as usize
     }
 
-    /// Requests that its fleet has now; none where there is no bounded load.
+    /// Requests of its fleet that count towards the bound; none where there is no bounded load.
     #[must_use]
-    pub fn fleet_in_flight(&self) -> usize {
-        usize::try_from(self.load.total().requests()).unwrap_or(usize::MAX)
+    pub fn fleet_bounded(&self) -> usize {
+        usize::try_from(self.fleet.total().requests()).unwrap_or(usize::MAX)
     }
 
     /// Whether the published table lets it be chosen.
@@ -77,14 +85,19 @@ impl Upstream {
     /// Whether the proxy skips it for now because it failed.
     #[must_use]
     pub fn is_ejected(&self) -> bool {
-        self.ejected.load(Ordering::Relaxed)
+        self.ejection.load(Ordering::Relaxed) != IN
+    }
+
+    /// Whether it has a share of its fleet's load.
+    pub(super) fn is_eligible(&self) -> bool {
+        self.is_open() && self.ejection.load(Ordering::Relaxed) != OUT
     }
 
     /// Skip it until [`Upstream::restore`], and have the controller look. True if it was not ejected before.
     pub fn eject(&self) -> bool {
-        let news = !self.ejected.swap(true, Ordering::Relaxed);
+        let news = self.ejection.swap(OUT, Ordering::Relaxed) != OUT;
         if news {
-            self.load.on_change();
+            self.fleet.on_change();
             self.wake.notify_one();
         }
         news
@@ -93,8 +106,10 @@ impl Upstream {
     /// Choose it again.
     pub fn restore(&self) {
         self.failures_in_a_row.store(0, Ordering::Relaxed);
-        if self.ejected.swap(false, Ordering::Relaxed) {
-            self.load.on_change();
+        let step = |from, to| self.ejection.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if step(OUT, RETURNING) {
+            self.fleet.on_change();
+            step(RETURNING, IN); // unless it has been ejected anew meanwhile
         }
     }
 
@@ -131,13 +146,13 @@ impl Upstream {
     pub(super) fn open(&self) {
         if self.gate.open() {
             self.restore();
-            self.load.on_change();
+            self.fleet.on_change();
         }
     }
 
     pub(super) fn close(&self) {
         self.gate.close();
-        self.load.on_change();
+        self.fleet.on_change();
     }
 }
 
@@ -147,7 +162,7 @@ impl Leased for Arc<Upstream> {
     }
 
     fn total(&self) -> &Total {
-        self.load.total()
+        self.fleet.total()
     }
 
     fn on_drained(&self) {

@@ -58,7 +58,7 @@ async fn peaks_of(clients: usize, factor: Option<f64>) -> Vec<usize> {
     }
     tasks.join_all().await;
     eventually("all leases are back", || fixture.in_flight() == 0).await;
-    let bounded = fixture.route().seats()[0].upstream.as_ref().unwrap().fleet_in_flight();
+    let bounded = fixture.route().seats()[0].upstream.as_ref().unwrap().fleet_bounded();
     assert_eq!(bounded, 0);
     counts.iter().map(|count| count.peak.load(SeqCst)).collect()
 }
@@ -74,7 +74,7 @@ async fn a_hot_key_spreads_so_that_no_replica_exceeds_its_bound() {
 async fn a_client_that_leaves_gives_its_place_in_the_fleet_back() {
     let silent = [Replica::http(|_| std::future::pending()).await];
     let fixture = fixture(&silent, Some(1.25)).await;
-    let bounded = || fixture.route().seats()[0].upstream.as_ref().unwrap().fleet_in_flight();
+    let bounded = || fixture.route().seats()[0].upstream.as_ref().unwrap().fleet_bounded();
     let mut clients = Vec::new();
     for expected in 1..=3 {
         let mut client = Client::connect(fixture.port).await;

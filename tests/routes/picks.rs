@@ -59,9 +59,9 @@ fn a_hot_key_overflows_in_the_order_of_its_candidates() {
     }
     // With factor 1 every four fill all four.
     assert_eq!(taken, [order.clone(), order].concat());
-    assert_eq!(upstream(&route, 0).fleet_in_flight(), 8);
+    assert_eq!(upstream(&route, 0).fleet_bounded(), 8);
     drop(leases);
-    assert_eq!(upstream(&route, 0).fleet_in_flight(), 0);
+    assert_eq!(upstream(&route, 0).fleet_bounded(), 0);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn without_a_bound_a_fleet_counts_no_total() {
     let fleet = Fleet::of(2, |_| {});
     let route = fleet.route();
     let leases: Vec<_> = hashes().map(|hash| route.pick(hash, &[]).unwrap()).collect();
-    assert_eq!((upstream(&route, 0).fleet_in_flight(), leases.len()), (0, 256));
+    assert_eq!((upstream(&route, 0).fleet_bounded(), leases.len()), (0, 256));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn what_began_before_the_bound_does_not_count_towards_it() {
     assert_eq!((second.first, second.despite), (Verdict::OverBound, None));
     drop((before, first, second));
     let counts = [0, 1].map(|seat| upstream(&route, seat).in_flight());
-    assert_eq!((counts, upstream(&route, 0).fleet_in_flight()), ([0, 0], 0));
+    assert_eq!((counts, upstream(&route, 0).fleet_bounded()), ([0, 0], 0));
 }
 
 #[test]
@@ -110,9 +110,9 @@ fn a_fleet_that_is_withdrawn_and_comes_back_counts_on() {
     // Another change of the table, after which what nobody needs is forgotten.
     fleet.publish(&[mk_replica(0, 0, address(0)), mk_replica(1, 1, address(1))]);
     let route = fleet.route();
-    assert_eq!([0, 1].map(|seat| upstream(&route, seat).fleet_in_flight()), [1, 1], "one total for both");
+    assert_eq!([0, 1].map(|seat| upstream(&route, seat).fleet_bounded()), [1, 1], "one total for both");
     drop(lease);
-    assert_eq!(upstream(&route, 1).fleet_in_flight(), 0);
+    assert_eq!(upstream(&route, 1).fleet_bounded(), 0);
 }
 
 #[test]

@@ -92,6 +92,6 @@ fn readers_see_one_whole_table_after_the_other_and_nobody_who_was_stopped() {
         let idle = stopped.iter().filter(|stopped| stopped.load(SeqCst)).count();
         assert!(idle > 0, "nobody was ever idle");
         assert!((0..replicas(SWAPS).len()).all(|seat| upstream(&fleet.route(), seat).in_flight() == 0));
-        assert_eq!(upstream(&fleet.route(), 0).fleet_in_flight(), 0);
+        assert_eq!(upstream(&fleet.route(), 0).fleet_bounded(), 0);
     }
 }

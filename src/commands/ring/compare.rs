@@ -107,7 +107,7 @@ impl Compare {
             return "A single member has every key, whatever the algorithm".to_owned();
         }
         let most_even = self.measured().min_by(|a, b| a.1.peak_to_fair.total_cmp(&b.1.peak_to_fair));
-        let is_frugal = |change: &Option<Change>| change.is_none_or(|change| change.beyond_need == 0.0);
+        let is_frugal = |change: &Option<Change>| change.is_some_and(|change| change.beyond_need == 0.0);
         let frugal = self.measured().filter(|(_, of)| is_frugal(&of.adding) && is_frugal(&of.removing));
         let frugal: Vec<&str> = frugal.map(|(name, _)| name).collect();
         let most_even = most_even.map_or("nobody", |(name, _)| name);

@@ -34,6 +34,7 @@ const FLEET: Flags = &[
     ("spec.ring.algorithm", "--algorithm"),
     ("spec.ring.slots", "--slots"),
     ("spec.ring.points", "--points"),
+    ("spec.ring.members", "--weight"),
     ("spec.replicas", "--members"),
 ];
 
@@ -130,6 +131,7 @@ impl Fleet {
     /// With so many ordinals, from 0 on.
     pub(super) fn resize(&mut self, count: u16) {
         self.ordinals = (0..count).collect();
+        self.section.members.retain(|member| member.ordinal < i32::from(count));
     }
 
     /// Takes another algorithm, and of what belonged to the old one what fits the new one: no sizes, which would mean

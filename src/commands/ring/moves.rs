@@ -74,13 +74,15 @@ impl Change {
     }
 
     fn of(moves: &ring::Moves, before: &Ring, after: &Ring) -> Self {
-        let ring::Moves { moved, needed, members: _ } = moves;
+        let ring::Moves { moved, needed, members } = moves;
+        // Not `moved - needed`, which may be a rounding error.
+        let beyond_need = members.iter().map(|member| member.lost.min(member.gained)).sum();
         let mut gains = fair_shares(after);
         for (id, share) in fair_shares(before) {
             *gains.entry(id).or_default() -= share;
         }
         let needed_if_even = gains.into_values().filter(|gain| *gain > 0.0).sum();
-        Self { moved: *moved, needed: *needed, beyond_need: moved - needed, needed_if_even }
+        Self { moved: *moved, needed: *needed, beyond_need, needed_if_even }
     }
 }
 

@@ -176,7 +176,7 @@ impl List {
         ([list.id(3), list.id(2), list.id(1), list.id(0)], (self.quanta << (8 * vacant)).to_be_bytes())
     }
 
-    /// Whether a member sits here; not to be asked of a full list of four.
+    /// Whether a member sits here.
     #[inline]
     fn holds(self, id: u16) -> bool {
         let others = self.ids ^ (EACH * u64::from(id));

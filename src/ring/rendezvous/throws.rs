@@ -228,7 +228,7 @@ impl Clock {
     /// The quantum of a throw, as if there were no end of them.
     #[inline]
     pub(super) fn quantum(self, time: u64, weight: u16) -> u64 {
-        // The shortest quantum, of two throws of each of 2 members with 65,536 slots, would be too long to be shifted so.
+        // A quantum is so long that each member has two throws in it or more, hence longer than what is shifted away.
         (time >> (self.length - (Self::TICK - FRACTION))) / u64::from(weight)
     }
 
