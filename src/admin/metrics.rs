@@ -64,7 +64,7 @@ impl Collector for RouteMetrics {
         })?;
         scrape.by_fleet(
             "ringhold_ring_moved_share",
-            "Share of the key space, 0 to 1, that the ring's last change moved to another ordinal; the hash of keys aside",
+            "Share of the key space, 0 to 1, that the ring's last change moved to another ordinal; keyHash is not of the ring",
             |fleet| fleet.route.iter().map(|_| ([], fleet.moved.last)).collect(),
         )?;
         scrape.moves()?;

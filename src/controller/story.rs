@@ -140,7 +140,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FleetId, Incarnation, ReplicaName, ReplicaUid, TemplateHash};
+    use crate::model::{FleetId, Incarnation, ReplicaName, ReplicaUid, RingStatus, TemplateHash};
 
     fn mk_status(replicas: &[(u16, u32, &'static str)]) -> FleetStatus {
         let template = TemplateHash("t".into());
@@ -157,6 +157,32 @@ mod tests {
             finishing: None,
         });
         FleetStatus { members: members.collect(), ..FleetStatus::default() }
+    }
+
+    #[test]
+    fn every_change_of_the_ring_is_told_with_what_it_moves() {
+        let ring = |algorithm, members, fingerprint: &str| FleetStatus {
+            ring: Some(RingStatus { algorithm, members, fingerprint: fingerprint.to_owned() }),
+            ..mk_status(&[])
+        };
+        let told = |before: &FleetStatus, after: &FleetStatus, moved| -> Vec<String> {
+            tell("web", before, after, moved, &BTreeMap::new()).into_iter().map(|line| line.text).collect()
+        };
+        let three = ring("Rendezvous", 3, "a");
+        assert_eq!(
+            told(&three, &ring("Rendezvous", 4, "b"), 0.2506),
+            ["the ring went from 3 to 4 members; 25.1 % of the keys move"]
+        );
+        assert_eq!(
+            told(&three, &ring("Maglev", 3, "c"), 0.667),
+            ["the ring went from Rendezvous to Maglev; 66.7 % of the keys move"]
+        );
+        assert_eq!(
+            told(&three, &ring("Rendezvous", 3, "d"), 0.0001),
+            ["the ring has changed; less than 0.1 % of the keys move"]
+        );
+        assert_eq!(told(&three, &three, 0.0), [""; 0]);
+        assert_eq!(told(&mk_status(&[]), &three, 0.0), [""; 0], "the first is no change");
     }
 
     #[test]

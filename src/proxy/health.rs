@@ -107,3 +107,24 @@ fn may_eject(route: &Route) -> bool {
     }
     out < (all / 3).max(1) && out + 1 < all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timer_of_an_ejection_does_not_end_a_newer_one() {
+        let (health, upstream) = (Health::new(Duration::from_secs(30)), Upstream::mk_alone());
+        let ejected_until = |until| {
+            upstream.eject();
+            health.ejected.lock().unwrap().insert(upstream.uid.clone(), Ejection { count: 2, until });
+        };
+        let now = Instant::now();
+        ejected_until(now + Duration::from_secs(60));
+        health.on_timer(&upstream);
+        assert!(upstream.is_ejected());
+        ejected_until(now);
+        health.on_timer(&upstream);
+        assert!(!upstream.is_ejected());
+    }
+}

@@ -189,3 +189,15 @@ impl Ledger {
 fn part(size: u128, whole: u128) -> f64 {
     if whole == 0 { 0.0 } else { size as f64 / whole as f64 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arcs_cover_all_hashes_once_wherever_the_last_point_stands() {
+        let arcs = |points| Space { owners: &[1, 2], arcs: Arcs::Points(points) }.arcs().collect::<Vec<_>>();
+        assert_eq!(arcs(&[0, 6]), [(0xffff_ffff, 1), (0x6_ffff_ffff, 2), (u64::MAX, 1)]);
+        assert_eq!(arcs(&[0, u32::MAX]), [(0xffff_ffff, 1), (u64::MAX, 2)]);
+    }
+}

@@ -24,8 +24,9 @@
 //!   leases there. So somebody else has got on, and looking once more is worth it.
 //!
 //! `t` counts the requests of replicas that are ejected or closed too, until they have ended, while `W` does not. So the
-//! bound is wider while such requests last; and whoever is looking when a replica's eligibility changes uses the `W` that
-//! it knows.
+//! bound is wider while such requests last. And eligibility is told after it has changed: until then a replica that is
+//! back from an ejection is taken by the `W` of those who stood in for it, and may exceed its bound for that moment. To
+//! tell before would leave a moment in which it is counted and can't be taken, and nobody would be within the bound.
 //!
 //! Counting the lease before the total would be as safe, but a worker that is interrupted between the two would leave
 //! all others without anybody to choose.

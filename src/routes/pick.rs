@@ -109,8 +109,8 @@ impl Route {
     /// must not pass its ordinal over: by now another replica may serve its keys.
     ///
     /// # Errors
-    /// [`PickError::NoReplica`] where nobody is ready, [`PickError::Full`] where each had reached its limit when it was asked,
-    /// [`PickError::Outdated`] where the newest route should be asked instead.
+    /// [`PickError::NoReplica`] where nobody is ready, [`PickError::Full`] where each had reached its limit when it was
+    /// asked, [`PickError::Outdated`] where the newest route should be asked instead.
     pub fn pick(&self, hash: u64, tried: &[Ordinal]) -> Result<Pick, PickError> {
         let mut place = self.bounded.as_ref().map(BoundedLoad::enter);
         for look in 1..=LOOKS {
@@ -180,13 +180,11 @@ impl Route {
     fn is_due_out_of_reach(&self, tried: &[Ordinal]) -> bool {
         let eligible = self.seats.iter().filter(|seat| seat.is_eligible());
         let due = eligible.min_by_key(|seat| RelativeLoad::of(seat));
-        due.is_none_or(|seat| !self.has_room(seat, tried))
-    }
-
-    /// Whether this request could go there, the bound aside.
-    fn has_room(&self, seat: &Seat, tried: &[Ordinal]) -> bool {
-        let load = seat.upstream.as_ref().map(|upstream| upstream.load());
-        load.is_some_and(|load| self.terms(seat, None).check(load).is_ok()) && !tried.contains(&seat.ordinal)
+        let is_full = |seat: &Seat| {
+            let load = seat.upstream.as_ref().map(|upstream| upstream.load());
+            load.is_some_and(|load| self.terms(seat, None).check(load) == Err(Refusal::Full))
+        };
+        due.is_none_or(|seat| tried.contains(&seat.ordinal) || is_full(seat))
     }
 
     /// Leases this one, if nothing is to be said against it.

@@ -160,7 +160,7 @@ impl Seat {
 
     /// Whether it may have its share of the load.
     pub(super) fn is_eligible(&self) -> bool {
-        self.upstream.as_ref().is_some_and(|upstream| upstream.is_eligible())
+        self.upstream.as_ref().is_some_and(|upstream| upstream.is_open()) && !self.is_ejected()
     }
 }
 

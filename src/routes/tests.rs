@@ -16,10 +16,7 @@ use proptest::sample::Index;
 
 use super::bounded::{BoundedLoad, FleetLoad};
 use super::*;
-use crate::model::{
-    FleetId, Incarnation, KeySource, Limits, Listener, Ordinal, ReplicaName, ReplicaUid, Retries, RoutePolicy,
-    TemplateHash, Timeouts,
-};
+use crate::model::{FleetId, KeySource, Limits, Listener, Ordinal, Retries, RoutePolicy, Timeouts};
 use crate::ring::{KeyHash, Member, Ring, RingSpec};
 
 const SLOTS: u32 = 256;
@@ -105,7 +102,7 @@ impl Fleet {
     fn new(make: Make) -> Self {
         let load = Arc::new(FleetLoad::default());
         let upstreams: Vec<Arc<Upstream>> =
-            (0..).zip(&make.seats).map(|(ordinal, _)| upstream(ordinal, &load)).collect();
+            (0..).zip(&make.seats).map(|(ordinal, _)| Arc::new(Upstream::mk(ordinal, &load))).collect();
         let route = |make: &Make| {
             let seats: Vec<Seat> = (0..)
                 .zip(&make.seats)
@@ -303,13 +300,6 @@ impl Fleet {
     }
 }
 
-fn upstream(ordinal: u16, load: &Arc<FleetLoad>) -> Arc<Upstream> {
-    let template = TemplateHash("t".into());
-    let name = ReplicaName::new(&FleetId::local("web"), Ordinal(ordinal), &template, Incarnation(0));
-    let identity = (name, ReplicaUid(format!("{ordinal}").into()), Ordinal(ordinal));
-    Arc::new(Upstream::new(identity, ([127, 0, 0, 1], 80).into(), Arc::clone(load), Arc::default()))
-}
-
 // === impl Running ===
 
 impl Running {
@@ -447,6 +437,18 @@ fn racing_threads_never_exceed_the_bound_nor_find_nobody() {
             (0..make.seats.len()).map(|seat| fleet.bound(seat, (threads * clients) as u128)).collect();
         let peaks = race(make, threads, clients, 20_000, |_| ());
         assert!(peaks.iter().zip(&bounds).all(|(peak, bound)| u128::from(*peak) <= *bound), "{peaks:?} of {bounds:?}");
+    }
+}
+
+#[test]
+fn an_ejection_that_nobody_has_told_yet_leaves_nobody_without_a_place() {
+    let fleet = Fleet::new(Make::equal(2, 1.0));
+    let mut leases = vec![fleet.bounded.pick(0, &[]).expect("both can serve").lease];
+    fleet.upstream(0).eject_untold();
+    for _ in 0..4 {
+        let pick = fleet.bounded.pick(0, &[]).expect("one can serve");
+        assert_eq!((pick.lease.upstream().ordinal, pick.despite), (Ordinal(1), None));
+        leases.push(pick.lease);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crossbeam_utils::CachePadded;
 use tokio::sync::Notify;
@@ -24,19 +24,11 @@ pub struct Upstream {
     pub address: SocketAddr,
     /// Open while the published table lets it be chosen.
     gate: CachePadded<Gate>,
-    ejection: AtomicU8,
+    ejected: AtomicBool,
     failures_in_a_row: AtomicU32,
     fleet: Arc<FleetLoad>,
     wake: Arc<Notify>,
 }
-
-/// Not ejected.
-const IN: u8 = 0;
-/// Gets no requests where there is another.
-const OUT: u8 = 1;
-/// Gets none yet, but its share of the load is its own again: whoever took it at once would do so by the shares from
-/// before.
-const RETURNING: u8 = 2;
 
 /// The right to send one request to one replica. Held until the response has ended; released on drop.
 #[derive(Debug)]
@@ -57,7 +49,7 @@ impl Upstream {
             ordinal,
             address,
             gate: CachePadded::new(Gate::new()),
-            ejection: AtomicU8::new(IN),
+            ejected: AtomicBool::new(false),
             failures_in_a_row: AtomicU32::new(0),
             fleet,
             wake,
@@ -85,17 +77,12 @@ impl Upstream {
     /// Whether the proxy skips it for now because it failed.
     #[must_use]
     pub fn is_ejected(&self) -> bool {
-        self.ejection.load(Ordering::Relaxed) != IN
-    }
-
-    /// Whether it has a share of its fleet's load.
-    pub(super) fn is_eligible(&self) -> bool {
-        self.is_open() && self.ejection.load(Ordering::Relaxed) != OUT
+        self.ejected.load(Ordering::Relaxed)
     }
 
     /// Skip it until [`Upstream::restore`], and have the controller look. True if it was not ejected before.
     pub fn eject(&self) -> bool {
-        let news = self.ejection.swap(OUT, Ordering::Relaxed) != OUT;
+        let news = !self.ejected.swap(true, Ordering::Relaxed);
         if news {
             self.fleet.on_change();
             self.wake.notify_one();
@@ -106,10 +93,8 @@ impl Upstream {
     /// Choose it again.
     pub fn restore(&self) {
         self.failures_in_a_row.store(0, Ordering::Relaxed);
-        let step = |from, to| self.ejection.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if step(OUT, RETURNING) {
+        if self.ejected.swap(false, Ordering::Relaxed) {
             self.fleet.on_change();
-            step(RETURNING, IN); // unless it has been ejected anew meanwhile
         }
     }
 
@@ -177,5 +162,31 @@ impl Lease {
     #[must_use]
     pub fn upstream(&self) -> &Arc<Upstream> {
         self.0.replica()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FleetId, Incarnation, TemplateHash};
+
+    impl Upstream {
+        /// The replica of an ordinal, whom nobody routes to.
+        pub(in crate::routes) fn mk(ordinal: u16, fleet: &Arc<FleetLoad>) -> Self {
+            let template = TemplateHash("t".into());
+            let name = ReplicaName::new(&FleetId::local("web"), Ordinal(ordinal), &template, Incarnation(0));
+            let identity = (name, ReplicaUid(format!("{ordinal}").into()), Ordinal(ordinal));
+            Self::new(identity, ([127, 0, 0, 1], 80).into(), Arc::clone(fleet), Arc::default())
+        }
+
+        /// Ejects it as a worker does that is interrupted before it has told.
+        pub(in crate::routes) fn eject_untold(&self) {
+            self.ejected.store(true, Ordering::Relaxed);
+        }
+
+        /// The only one of its fleet.
+        pub(crate) fn mk_alone() -> Self {
+            Self::mk(0, &Arc::default())
+        }
     }
 }

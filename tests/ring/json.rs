@@ -124,3 +124,12 @@ fn an_algorithm_without_room_says_why() {
     });
     assert_eq!(answer["algorithms"][3], refused);
 }
+
+#[test]
+fn what_is_exact_is_not_rounded_below_nothing() {
+    for to in ["3", "50"] {
+        let answer =
+            answer(&["moves", "--members", "1", "--algorithm", "Ketama", "--to", to, "--to-algorithm", "Maglev"]);
+        assert_eq!(answer["beyondNeed"], 0.0, "{to}");
+    }
+}

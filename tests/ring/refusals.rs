@@ -1,6 +1,6 @@
 //! Bad input: each is refused with what is wrong, where, and the way out.
 
-use crate::{printed_of, refused};
+use crate::{printed, printed_of, refused};
 
 /// What Ringhold itself says, with the code 1.
 fn says(args: &[&str], expected: &str) {
@@ -45,6 +45,12 @@ fn fleets_that_do_not_fit_are_told_the_limit() {
         &["shares", "--members", "9", "--algorithm", "Maglev", "--slots", "8"],
         "--members: 9: a Maglev ring needs a slot for each replica; use more in --slots",
     );
+}
+
+#[test]
+fn the_weight_of_who_has_gone_takes_no_room() {
+    let change = ["moves", "--members", "10", "--from-weight", "9=60", "--to", "9", "--to-algorithm", "Polynomial"];
+    assert!(printed(&change).contains("to    9 members, Polynomial"));
 }
 
 #[test]

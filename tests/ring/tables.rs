@@ -149,6 +149,13 @@ fn all_algorithms_stand_side_by_side() {
 }
 
 #[test]
+fn who_has_no_room_for_one_more_is_not_praised_for_moving_none() {
+    let text = printed(&["compare", "--members", "56", "--slots", "256", "--points", "10"]);
+    let praised = "; Rendezvous and Ketama move no key beyond need when the last member comes or goes";
+    assert!(text.lines().nth(1).unwrap().ends_with(praised), "{text}");
+}
+
+#[test]
 fn whoever_stops_reading_is_not_told_of_an_error() {
     let mut child = command(&["shares"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

@@ -34,7 +34,6 @@ const FLEET: Flags = &[
     ("spec.ring.algorithm", "--algorithm"),
     ("spec.ring.slots", "--slots"),
     ("spec.ring.points", "--points"),
-    ("spec.ring.members", "--weight"),
     ("spec.replicas", "--members"),
 ];
 
