@@ -18,6 +18,7 @@ mod key;
 mod listen;
 mod metrics;
 mod pool;
+mod replica_io;
 mod retry;
 mod routing;
 mod service;
@@ -55,9 +56,9 @@ pub struct ProxyConfig {
     pub workers: NonZeroUsize,
     /// Turns keys into what the ring takes.
     pub key_hasher: KeyHasher,
-    /// Fields of a request's head; past it 431.
+    /// Fields of a head; past it a request is a 431, a response a 502.
     pub max_headers: usize,
-    /// Bytes of a request's head; past it 431.
+    /// Bytes of a head, and of a body's trailers; past it a request is a 431, a response a 502.
     pub max_header_bytes: usize,
     /// Bytes of a request's target; past it 414.
     pub max_target_bytes: usize,
@@ -129,7 +130,7 @@ pub fn start(
 // === impl ProxyConfig ===
 
 impl ProxyConfig {
-    /// Fields of a request's head, unless configured otherwise.
+    /// Fields of a head, unless configured otherwise.
     pub const DEFAULT_MAX_HEADERS: usize = 100;
 
     /// The defaults: every IPv4 address, one worker for each core that the cgroup leaves us.

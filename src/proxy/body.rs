@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::proxy::exchange::{Exchange, Finish};
+use crate::proxy::headers;
 use crate::proxy::watch::{Phase, Watch};
 
 /// A request's body on its way to a replica.
@@ -138,7 +139,8 @@ impl Upload {
                 self.fate.set(Fate::Broken);
                 return Poll::Ready(Some(Err(error.into())));
             }
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                frame.trailers_mut().map(headers::prepare_trailers);
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let Some(left) = self.left.checked_sub(length) else {
                     self.fate.set(Fate::TooLarge);
@@ -181,11 +183,12 @@ impl Body for ResponseBody {
         match self.get_mut() {
             Self::Own { bytes, .. } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Replica { inner, exchange } => {
-                let polled = Pin::new(&mut *inner).poll_frame(cx);
-                match &polled {
+                let mut polled = Pin::new(&mut *inner).poll_frame(cx);
+                match &mut polled {
                     Poll::Pending => {}
                     Poll::Ready(Some(Ok(frame))) => {
                         exchange.on_frame();
+                        frame.trailers_mut().map(headers::prepare_trailers);
                         if inner.is_end_stream() || frame.is_trailers() {
                             exchange.complete();
                         }

@@ -46,6 +46,8 @@ pub enum Reason {
     BadHost,
     /// The target has a form that is not for this method.
     BadTarget,
+    /// Connection names a field that belongs to the whole way.
+    BadConnection,
     /// The request's body is broken.
     BrokenBody,
     /// No load balancer has this host on this port.
@@ -124,9 +126,10 @@ impl From<PickError> for ForwardError {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadHost,
         Self::BadTarget,
+        Self::BadConnection,
         Self::BrokenBody,
         Self::NoRoute,
         Self::MethodNotAllowed,
@@ -149,6 +152,7 @@ impl Reason {
         match self {
             Self::BadHost => "BadHost",
             Self::BadTarget => "BadTarget",
+            Self::BadConnection => "BadConnection",
             Self::BrokenBody => "BrokenBody",
             Self::NoRoute => "NoRoute",
             Self::MethodNotAllowed => "MethodNotAllowed",
@@ -170,7 +174,7 @@ impl Reason {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BadTarget | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadTarget | Self::BadConnection | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -188,6 +192,7 @@ impl Reason {
         match self {
             Self::BadHost => "the request needs exactly one valid Host",
             Self::BadTarget => "the request's target is not one for its method",
+            Self::BadConnection => "the request's Connection names a field that is not for one connection alone",
             Self::BrokenBody => "the request's body is broken",
             Self::NoRoute => "no load balancer serves this host here; see spec.listener.hostnames",
             Self::MethodNotAllowed => "this proxy takes neither CONNECT nor TRACE",
@@ -207,7 +212,10 @@ impl Reason {
 
     /// Whether the connection has to end, however the request's body did: who says this of itself is not understood.
     const fn closes(self) -> bool {
-        matches!(self, Self::BadHost | Self::BadTarget | Self::UnsupportedCoding | Self::UriTooLong)
+        matches!(
+            self,
+            Self::BadHost | Self::BadTarget | Self::BadConnection | Self::UnsupportedCoding | Self::UriTooLong
+        )
     }
 
     /// The whole answer: JSON, or plain text for who asks for text and not for JSON. After a body that was not read to

@@ -151,7 +151,7 @@ impl Tries<'_> {
             }
         }
         self.client.worker.shard.upstream_new.add(1);
-        match replica.connect(timeouts.connect).await {
+        match replica.connect(&self.client.worker.to_replicas, timeouts.connect).await {
             Ok(sender) => self.send(sender, replica, &timeouts).await,
             Err(error) => Err(Failed { error, sent: false }),
         }
@@ -174,7 +174,7 @@ impl Tries<'_> {
                 let host = HeaderValue::from_maybe_shared(replica.upstream.address.to_string());
                 request.headers_mut().insert(HOST, host.expect("addresses are written in visible ASCII"));
             }
-            let mut sending = pin!(sender.try_send_request(request));
+            let mut sending = pin!(sender.send(request));
             poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Pending if watch.is_expired() => Poll::Ready(None),
                 polled => polled.map(Some),
@@ -185,7 +185,9 @@ impl Tries<'_> {
             Some(Ok(response)) => Ok((response, sender)),
             Some(Err(mut error)) => {
                 self.request = error.take_message();
-                Err(Failed { error: self.classify(error.into_error()), sent: self.request.is_none() })
+                let flooded = sender.is_flooded();
+                let error = if flooded { ForwardError::BadResponse } else { self.classify(error.into_error()) };
+                Err(Failed { error, sent: self.request.is_none() })
             }
             None => Err(Failed { error: self.overdue(), sent: true }),
         }

@@ -2,12 +2,13 @@
 //! Heads are changed in place.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT,
+    FORWARDED, HOST, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SET_COOKIE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-use crate::proxy::errors::REASON_HEADER;
+use crate::proxy::errors::{REASON_HEADER, Reason};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -17,15 +18,72 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// Fields that a Connection header may not take away: they decide where a message goes, where it ends or who sent it.
-const NOT_NOMINABLE: [HeaderName; 5] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, AUTHORIZATION, FORWARDED];
+/// Fields that decide where a message goes, where it ends or who sent it. A Connection header may not take them away.
+const NOT_NOMINABLE: [HeaderName; 11] = [
+    HOST,
+    CONTENT_LENGTH,
+    AUTHORIZATION,
+    COOKIE,
+    FORWARDED,
+    VIA,
+    X_FORWARDED_FOR,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PORT,
+    X_FORWARDED_PROTO,
+    X_REAL_IP,
+];
+/// Fields that CGI and its kin would take for ours if they came with a `_` for a `-`: they make one variable of both.
+const NOT_ALIASABLE: [HeaderName; 10] = [
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    PROXY_AUTHORIZATION,
+    PROXY_CONNECTION,
+    X_FORWARDED_FOR,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PORT,
+    X_FORWARDED_PROTO,
+    X_REAL_IP,
+    REASON_HEADER,
+];
+/// Fields that mean nothing behind a body, except to who merges them into the head (RFC 9110 §6.5.1).
+const NOT_TRAILING: [HeaderName; 16] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    TE,
+    TRAILER,
+    UPGRADE,
+    EXPECT,
+    RANGE,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    SET_COOKIE,
+    LOCATION,
+    TRANSFER_ENCODING,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    PROXY_CONNECTION,
+];
 
 /// Prepares a request's head for the replica. Returns the protocol that the client wants to switch to.
-pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) -> Option<HeaderValue> {
+///
+/// # Errors
+/// Connection names a field that is not a connection's.
+pub(super) fn prepare_request(
+    headers: &mut HeaderMap,
+    version: Version,
+    peer: &HeaderValue,
+) -> Result<Option<HeaderValue>, Reason> {
     let upgrade = wanted_upgrade(headers, version);
     let keep_trailers = headers.contains_key(TE) && names(headers, &TE, "trailers");
+    if nominated(headers).any(|name| NOT_NOMINABLE.contains(&name)) {
+        return Err(Reason::BadConnection);
+    }
     strip_hop_by_hop(headers);
+    remove_all(headers, is_alias);
     headers.remove(PROXY_AUTHORIZATION);
+    // hyper has refused what is no length.
+    let _ = normalize_length(headers);
     if keep_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
@@ -35,7 +93,7 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &
         headers.insert(UPGRADE, protocol.clone());
     }
     forwarded(headers, version, peer);
-    upgrade
+    Ok(upgrade)
 }
 
 /// Prepares a response's head for the client.
@@ -61,15 +119,77 @@ pub(super) fn set_chunked(headers: &mut HeaderMap) {
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
 }
 
+/// Removes what a body's end can't say.
+pub(super) fn prepare_trailers(trailers: &mut HeaderMap) {
+    remove_all(trailers, |name| {
+        NOT_TRAILING.contains(name) || NOT_NOMINABLE.contains(name) || is_alias(name) || *name == REASON_HEADER
+    });
+}
+
+/// Writes Content-Length in the one way that nobody reads otherwise: once, without leading zeros. False if it is no
+/// length, or more than one.
+#[must_use]
+pub(super) fn normalize_length(headers: &mut HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = values.next() else { return true };
+    if values.next().is_none() && is_plain(first.as_bytes()) {
+        return true;
+    }
+    let length = only_length(headers);
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    length.is_some()
+}
+
+/// What all values and members of Content-Length say, if they say the same.
+fn only_length(headers: &HeaderMap) -> Option<u64> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().flat_map(members).map(|member| {
+        let digits = std::str::from_utf8(member).ok().filter(|text| !text.starts_with('+'));
+        digits.and_then(|digits| digits.parse::<u64>().ok())
+    });
+    let length = lengths.next().flatten();
+    length.filter(|_| lengths.all(|other| other == length))
+}
+
+/// A number that fits 64 bits whatever its digits are.
+fn is_plain(digits: &[u8]) -> bool {
+    let is_short = (1..=19).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    is_short && (digits[0] != b'0' || digits.len() == 1)
+}
+
+fn is_alias(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    let same = |(left, right): (&u8, &u8)| left == right || (*left, *right) == (b'_', b'-');
+    let aliases = |ours: &HeaderName| {
+        let ours = ours.as_str().as_bytes();
+        ours.len() == name.len() && name.iter().zip(ours).all(same)
+    };
+    name.contains(&b'_') && NOT_ALIASABLE.iter().any(aliases)
+}
+
+fn remove_all(headers: &mut HeaderMap, which: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| which(name)).cloned() {
+        headers.remove(name);
+    }
+}
+
+/// What Connection names and is not removed in any case.
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    const REMOVED: [&str; 5] = ["close", "keep-alive", "te", "transfer-encoding", "upgrade"];
+    let is_removed = |name: &&[u8]| REMOVED.iter().any(|removed| name.eq_ignore_ascii_case(removed.as_bytes()));
+    let members = headers.get_all(CONNECTION).iter().flat_map(members);
+    members.filter(move |name| !is_removed(name)).filter_map(|name| HeaderName::from_bytes(name).ok())
+}
+
+/// Whether the replica switches to nothing that the client has not offered (RFC 9110 §7.8).
+pub(super) fn is_offered(offered: &HeaderValue, chosen: &HeaderValue) -> bool {
+    members(chosen).all(|chosen| members(offered).any(|offered| offered.eq_ignore_ascii_case(chosen)))
+}
+
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
-        let nominated: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(members)
-            .filter_map(|name| HeaderName::from_bytes(name).ok())
-            .filter(|name| !NOT_NOMINABLE.contains(name))
-            .collect();
+        let nominated: Vec<HeaderName> = nominated(headers).filter(|name| !NOT_NOMINABLE.contains(name)).collect();
         for name in nominated {
             headers.remove(name);
         }
@@ -149,20 +269,53 @@ mod tests {
     }
 
     #[test]
+    fn a_request_whose_connection_names_such_a_field_is_refused() {
+        let peer = HeaderValue::from_static("10.0.0.7");
+        for name in NOT_NOMINABLE {
+            let mut headers = map(&[("host", "a"), ("connection", "keep-alive")]);
+            headers.append(CONNECTION, HeaderValue::from_str(&format!("x , {name}")).unwrap());
+            let prepared = prepare_request(&mut headers, Version::HTTP_11, &peer);
+            assert_eq!(prepared, Err(Reason::BadConnection), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_written_in_one_way() {
+        let normal = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
+            }
+            normalize_length(&mut headers).then(|| headers.get_all(CONTENT_LENGTH).iter().cloned().collect::<Vec<_>>())
+        };
+        assert_eq!(normal(&[]), Some(vec![]));
+        for same in [&["5"][..], &["05"], &["5", "5"], &["5,5"], &["5 , 005", "5"], &["00000000000000000000000005"]] {
+            assert_eq!(normal(same), Some(vec![HeaderValue::from_static("5")]), "{same:?}");
+        }
+        for plain in ["0", "9999999999999999999", "18446744073709551615"] {
+            assert_eq!(normal(&[plain]), Some(vec![HeaderValue::from_static(plain)]));
+        }
+        for wrong in [&[""][..], &["5,"], &["+5"], &["-5"], &["5", "6"], &["5,6"], &["x"], &["5", ""], &["0x5"]] {
+            assert_eq!(normal(wrong), None, "{wrong:?}");
+        }
+        assert_eq!(normal(&["18446744073709551616"]), None);
+    }
+
+    #[test]
     fn only_trailers_survive_of_te() {
         let peer = HeaderValue::from_static("10.0.0.7");
         let mut headers = map(&[("te", "gzip, Trailers")]);
-        prepare_request(&mut headers, Version::HTTP_11, &peer);
+        prepare_request(&mut headers, Version::HTTP_11, &peer).unwrap();
         assert_eq!(headers["te"], "trailers");
         let mut headers = map(&[("te", "gzip")]);
-        prepare_request(&mut headers, Version::HTTP_11, &peer);
+        prepare_request(&mut headers, Version::HTTP_11, &peer).unwrap();
         assert!(!headers.contains_key("te"));
     }
 
     #[test]
     fn an_upgrade_must_be_nominated_and_is_never_h2c() {
         let peer = HeaderValue::from_static("10.0.0.7");
-        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &peer);
+        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &peer).unwrap();
         assert_eq!(
             wanted(&[("connection", "Upgrade"), ("upgrade", "websocket")]),
             Some(HeaderValue::from_static("websocket"))

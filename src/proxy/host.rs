@@ -37,6 +37,9 @@ pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
         let target = if asks_of_server { PathAndQuery::from_static("*") } else { target.clone() };
         request.headers_mut().insert(HOST, host);
         *request.uri_mut() = Uri::from(target);
+    } else if request.uri().path() == "*" && request.method() != Method::OPTIONS {
+        // Asterisk form is for OPTIONS alone (RFC 9112 §3.2.4).
+        return Err(Reason::BadTarget);
     }
     Ok(())
 }
@@ -106,6 +109,8 @@ mod tests {
         assert_eq!(normal(Method::OPTIONS, "http://a"), good("*", "a"));
         assert_eq!(normal(Method::OPTIONS, "http://a/x"), good("/x", "a"));
         assert_eq!(normal(Method::GET, "a:80"), Err(Reason::BadTarget));
+        assert_eq!(normal(Method::OPTIONS, "*"), good("*", "b"));
+        assert_eq!(normal(Method::GET, "*"), Err(Reason::BadTarget));
         assert_eq!(normal(Method::GET, "http://a,b/"), good("/", "a,b"));
         assert_eq!(normal(Method::GET, &format!("http://{}/", "a".repeat(261))), Err(Reason::BadHost));
     }

@@ -5,20 +5,26 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::http1;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::proxy::body::RequestBody;
 use crate::proxy::errors::ForwardError;
 use crate::proxy::metrics::Counter;
+use crate::proxy::replica_io::{Allowance, ReplicaIo};
 use crate::routes::Upstream;
 
 /// Idle connections that a worker keeps to one replica.
 const MAX_IDLE: usize = 256;
 
 /// Sends requests on one connection.
-pub(super) type Sender = http1::SendRequest<RequestBody>;
+pub(super) struct Sender {
+    requests: http1::SendRequest<RequestBody>,
+    allowance: Arc<Allowance>,
+}
 
 /// One replica as one worker sees it.
 pub(super) struct Replica {
@@ -33,6 +39,34 @@ struct Idle {
     sender: Sender,
     /// The worker's tick when it became idle.
     since: u64,
+}
+
+// === impl Sender ===
+
+impl Sender {
+    /// Sends a request and awaits the head of its answer. An error has the request in it if nothing of it was sent.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        self.allowance.limit();
+        let response = self.requests.try_send_request(request).await?;
+        self.allowance.lift();
+        Ok(response)
+    }
+
+    /// Whether the replica has sent more than any answer's beginning.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.allowance.is_spent()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.requests.is_ready()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
 }
 
 // === impl Replica ===
@@ -83,18 +117,19 @@ impl Replica {
     ///
     /// # Errors
     /// There is none, or none in time.
-    pub(super) async fn connect(&self, limit: Duration) -> Result<Sender, ForwardError> {
+    pub(super) async fn connect(&self, http1: &http1::Builder, limit: Duration) -> Result<Sender, ForwardError> {
         let connecting = TcpStream::connect(self.upstream.address);
         let stream = match tokio::time::timeout(limit, connecting).await {
             Err(_elapsed) => return Err(ForwardError::ConnectTimeout),
             Ok(connected) => connected.map_err(ForwardError::Connect)?,
         };
         stream.set_nodelay(true).map_err(ForwardError::Connect)?;
-        let handshake = http1::Builder::new().handshake(TokioIo::new(stream));
-        let (sender, connection) =
+        let allowance = Arc::default();
+        let handshake = http1.handshake(TokioIo::new(ReplicaIo::new(stream, &allowance)));
+        let (requests, connection) =
             handshake.await.map_err(|error| ForwardError::Connect(std::io::Error::other(error)))?;
         // How it ends is told to whoever awaits the response.
         tokio::task::spawn_local(connection.with_upgrades());
-        Ok(sender)
+        Ok(Sender { requests, allowance })
     }
 }

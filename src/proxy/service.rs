@@ -22,7 +22,8 @@ use crate::proxy::{headers, host, key, upgrade};
 
 /// What the response needs to know of its request.
 struct Asked {
-    upgrade: Option<OnUpgrade>,
+    /// What the client has offered, and its side of the tunnel.
+    upgrade: Option<(HeaderValue, OnUpgrade)>,
     set_cookie: Option<HeaderValue>,
 }
 
@@ -86,8 +87,14 @@ async fn proxy(
     client.worker.shard.on_source(key.source);
 
     let version = request.version();
-    let upgrade = headers::prepare_request(request.headers_mut(), version, &client.peer);
-    let asked = Asked { upgrade: upgrade.map(|_| hyper::upgrade::on(&mut request)), set_cookie: key.set_cookie };
+    let upgrade = match headers::prepare_request(request.headers_mut(), version, &client.peer) {
+        Ok(upgrade) => upgrade,
+        Err(reason) => return Err(Refused { reason, end, finish }),
+    };
+    let asked = Asked {
+        upgrade: upgrade.map(|offered| (offered, hyper::upgrade::on(&mut request))),
+        set_cookie: key.set_cookie,
+    };
     *request.version_mut() = Version::HTTP_11;
     if length.is_none() {
         headers::set_chunked(request.headers_mut());
@@ -139,7 +146,7 @@ fn respond(
 ) -> Result<Response<ResponseBody>, (Reason, Finish)> {
     let Answer { mut response, lease, replica, sender, upload } = answer;
     let idle = routed.route.policy.timeouts.idle;
-    if !headers::is_coding_supported(response.headers()) {
+    if !headers::is_coding_supported(response.headers()) || !headers::normalize_length(response.headers_mut()) {
         return Err((Reason::BadResponse, finish));
     }
     finish.status = Some(response.status());
@@ -155,9 +162,12 @@ fn respond(
         let exchange = Exchange { routed, replica, sender: Some(sender), lease: Some(lease), upload, finish };
         return Ok(response.map(|inner| ResponseBody::replica(inner, exchange)));
     }
-    let (Some(to_client), Some(protocol)) = (asked.upgrade, protocol) else {
+    let (Some((offered, to_client)), Some(protocol)) = (asked.upgrade, protocol) else {
         return Err((Reason::BadResponse, finish));
     };
+    if !headers::is_offered(&offered, &protocol) {
+        return Err((Reason::BadResponse, finish));
+    }
     let to_replica = hyper::upgrade::on(&mut response);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(UPGRADE, protocol);

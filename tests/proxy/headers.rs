@@ -9,7 +9,7 @@ async fn hop_by_hop_fields_do_not_reach_the_replica() {
     let mirror = Replica::mirror().await;
     let fixture = Fixture::start(&[mirror.address]).await;
     let fields = [
-        "Connection: keep-alive, X-Secret, Authorization, Host",
+        "Connection: keep-alive, X-Secret",
         "Keep-Alive: timeout=5",
         "Proxy-Connection: keep-alive",
         "Proxy-Authorization: Basic x",
@@ -27,6 +27,21 @@ async fn hop_by_hop_fields_do_not_reach_the_replica() {
     for kept in ["host: a.example\n", "authorization: Bearer y\n", "accept: a/b\n", "te: trailers\n"] {
         assert!(seen.contains(kept), "{kept} not in {seen}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_away_what_is_not_its_own_is_refused() {
+    let mirror = Replica::mirror().await;
+    let fixture = Fixture::start(&[mirror.address]).await;
+    for field in
+        ["Host", "Content-Length", "Authorization", "Cookie", "Forwarded", "X-Forwarded-For", "x-real-ip", "VIA"]
+    {
+        let response = get(fixture.port, "/", &[&format!("Connection: keep-alive, {field}")]).await;
+        let closes = response.field("connection");
+        let got = (response.status, response.field("x-ringhold-reason"), closes);
+        assert_eq!(got, (400, Some("badconnection"), Some("close")), "{field}");
+    }
+    assert_eq!(mirror.requests(), 0);
 }
 
 #[tokio::test]

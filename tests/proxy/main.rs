@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod metrics;
 mod ports;
+mod raw;
 mod retry;
 mod routing;
 mod streaming;
