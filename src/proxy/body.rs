@@ -1,19 +1,21 @@
 //! Bodies on their way through: frames are handed on as they come, counted and watched, never gathered.
 
 use std::cell::Cell;
-use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::net::TcpStream;
 
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::headers;
+use crate::proxy::http1::ReplicaBody;
 use crate::proxy::watch::{Phase, Watch};
 
 /// A request's body on its way to a replica.
@@ -21,7 +23,7 @@ pub(super) enum RequestBody {
     /// None, or one of no bytes: the request can be repeated.
     Empty,
     /// Handed on as it comes.
-    Streaming(Upload),
+    Streaming(Box<Upload>),
 }
 
 /// A body that comes from the client while it goes to the replica.
@@ -32,6 +34,8 @@ pub(super) struct Upload {
     fate: UploadFate,
     watch: Arc<Watch>,
     response_header: Duration,
+    /// Taken already, for a replica that did not get it.
+    again: Option<Frame<Bytes>>,
 }
 
 /// How an upload goes, for whoever awaits the response.
@@ -66,7 +70,7 @@ pub(super) enum ResponseBody {
     /// Our own words.
     Own { bytes: Option<Bytes>, _finish: Finish },
     /// A replica's.
-    Replica { inner: Incoming, exchange: Exchange },
+    Replica { inner: ReplicaBody<TcpStream>, exchange: Exchange },
 }
 
 // === impl RequestBody ===
@@ -78,7 +82,15 @@ impl RequestBody {
         }
         let left = if limit == 0 { u64::MAX } else { limit };
         let fate = Rc::new(Cell::new(Fate::AwaitsReplica));
-        Self::Streaming(Upload { inner, left, fate, watch: Arc::clone(watch), response_header })
+        let watch = Arc::clone(watch);
+        Self::Streaming(Box::new(Upload { inner, left, fate, watch, response_header, again: None }))
+    }
+
+    /// Gives the first frame back, which no replica got.
+    pub(super) fn put_back(&mut self, frame: Option<Frame<Bytes>>) {
+        if let Self::Streaming(upload) = self {
+            upload.again = frame;
+        }
     }
 
     pub(super) fn fate(&self) -> Option<UploadFate> {
@@ -112,7 +124,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Streaming(upload) => upload.inner.is_end_stream(),
+            Self::Streaming(upload) => upload.again.is_none() && upload.inner.is_end_stream(),
         }
     }
 
@@ -128,6 +140,9 @@ impl Body for RequestBody {
 
 impl Upload {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(frame) = self.again.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         let Poll::Ready(polled) = Pin::new(&mut self.inner).poll_frame(cx) else {
             self.fate.set(Fate::AwaitsClient);
             return Poll::Pending;
@@ -167,9 +182,9 @@ impl ResponseBody {
         Self::Own { bytes: (!bytes.is_empty()).then_some(bytes), _finish: finish }
     }
 
-    pub(super) fn replica(inner: Incoming, mut exchange: Exchange) -> Self {
+    pub(super) fn replica(mut inner: ReplicaBody<TcpStream>, mut exchange: Exchange) -> Self {
         if inner.is_end_stream() {
-            exchange.complete();
+            complete(&mut inner, &mut exchange);
         }
         Self::Replica { inner, exchange }
     }
@@ -177,9 +192,9 @@ impl ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
             Self::Own { bytes, .. } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Replica { inner, exchange } => {
@@ -190,11 +205,14 @@ impl Body for ResponseBody {
                         exchange.on_frame();
                         frame.trailers_mut().map(headers::prepare_trailers);
                         if inner.is_end_stream() || frame.is_trailers() {
-                            exchange.complete();
+                            complete(inner, exchange);
                         }
                     }
-                    Poll::Ready(Some(Err(_))) => exchange.on_break(),
-                    Poll::Ready(None) => exchange.complete(),
+                    Poll::Ready(Some(Err(_))) => {
+                        inner.cut();
+                        exchange.on_break();
+                    }
+                    Poll::Ready(None) => complete(inner, exchange),
                 }
                 polled
             }
@@ -214,4 +232,12 @@ impl Body for ResponseBody {
             Self::Replica { inner, .. } => inner.size_hint(),
         }
     }
+}
+
+/// A whole response has come from the replica.
+fn complete(inner: &mut ReplicaBody<TcpStream>, exchange: &mut Exchange) {
+    if let Some(rest) = inner.take_rest() {
+        tokio::task::spawn_local(rest);
+    }
+    exchange.complete(inner.take_connection());
 }

@@ -1,6 +1,6 @@
 //! One client connection: its socket, its task, and what all its requests share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -18,7 +18,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::proxy::metrics::Shard;
-use crate::proxy::retry::Replay;
 use crate::proxy::service;
 use crate::proxy::watch::{Phase, Watch};
 use crate::proxy::worker::Worker;
@@ -33,8 +32,6 @@ pub(super) struct Client {
     pub(super) port: u16,
     /// How long it may stay idle, by the last route that it used.
     pub(super) idle: Cell<Duration>,
-    /// The memory for heads that may have to be sent again.
-    pub(super) replay: RefCell<Replay>,
     /// Its port has been withdrawn.
     withdrawn: Rc<Cell<bool>>,
 }
@@ -59,7 +56,6 @@ pub(super) fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, port: 
         peer: address_text(peer),
         port,
         idle: Cell::new(config.client_idle_timeout),
-        replay: RefCell::default(),
         withdrawn: Rc::clone(withdrawn),
     });
     worker.shard.accepted.add(1);

@@ -25,7 +25,7 @@ pub enum ForwardError {
     /// No connection in time; nothing was sent.
     ConnectTimeout,
     /// The connection ended before a response came.
-    Reset(#[source] hyper::Error),
+    Reset(#[source] io::Error),
     /// What came was no HTTP.
     BadResponse,
     /// No response in time.

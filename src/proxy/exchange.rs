@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{StatusCode, Version};
+use tokio::net::TcpStream;
 
 use crate::proxy::body::{Fate, UploadFate};
 use crate::proxy::connection::Client;
 use crate::proxy::health::Failure;
+use crate::proxy::http1::Connection;
 use crate::proxy::metrics::RouteMetrics;
-use crate::proxy::pool::{Replica, Sender};
+use crate::proxy::pool::Replica;
 use crate::proxy::routing::Routed;
 use crate::proxy::watch::Phase;
 use crate::routes::Lease;
@@ -20,8 +22,6 @@ use crate::routes::Lease;
 pub(super) struct Exchange {
     pub(super) routed: Rc<Routed>,
     pub(super) replica: Rc<Replica>,
-    /// `None` once the response is complete and the connection is back in the pool.
-    pub(super) sender: Option<Sender>,
     pub(super) lease: Option<Lease>,
     /// How the request's body goes on, if it had one.
     pub(super) upload: Option<UploadFate>,
@@ -48,18 +48,18 @@ impl Exchange {
         self.finish.client.watch.on_move();
     }
 
-    /// The whole response has come.
-    pub(super) fn complete(&mut self) {
-        if let Some(sender) = self.sender.take() {
+    /// The whole response has come, and perhaps its connection is of further use.
+    pub(super) fn complete(&mut self, connection: Option<Box<Connection<TcpStream>>>) {
+        if self.lease.take().is_some() {
             self.replica.upstream.record_success();
-            self.replica.give_back(sender, self.finish.client.worker.tick());
         }
-        self.lease = None;
+        if let Some(connection) = connection {
+            self.replica.give_back(connection, self.finish.client.worker.tick());
+        }
     }
 
     /// It broke off in the middle: by the replica, unless we cut the connection because of the request's body.
     pub(super) fn on_break(&mut self) {
-        self.sender = None;
         self.lease = None;
         let ours = self.upload.as_ref().is_some_and(|fate| matches!(fate.get(), Fate::TooLarge | Fate::Broken));
         if !ours {

@@ -1,22 +1,22 @@
 //! From a key's hash to a replica's response head: pick, connect, send, and try elsewhere where that is safe.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::HOST;
-use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Response, request};
+use tokio::net::TcpStream;
 
 use crate::model::{Ordinal, Timeouts};
-use crate::proxy::body::{Fate, RequestBody, UploadFate};
+use crate::proxy::body::{BodyError, Fate, RequestBody, UploadFate};
 use crate::proxy::connection::Client;
 use crate::proxy::errors::ForwardError;
 use crate::proxy::health::Failure;
+use crate::proxy::http1::{CallError, Connection, HeadLimits, ReplicaBody};
 use crate::proxy::metrics::Kind;
-use crate::proxy::pool::{Replica, Sender};
+use crate::proxy::pool::Replica;
 use crate::proxy::retry::is_idempotent;
 use crate::proxy::routing::Routed;
 use crate::proxy::watch::Phase;
@@ -24,10 +24,9 @@ use crate::routes::{Lease, Pick, Upstream};
 
 /// A replica's answer, with everything that has to live as long as its body.
 pub(super) struct Answer {
-    pub(super) response: Response<Incoming>,
+    pub(super) response: Response<ReplicaBody<TcpStream>>,
     pub(super) lease: Lease,
     pub(super) replica: Rc<Replica>,
-    pub(super) sender: Sender,
     /// How the request's body goes on, if it had one.
     pub(super) upload: Option<UploadFate>,
 }
@@ -35,7 +34,7 @@ pub(super) struct Answer {
 /// A try that brought no response.
 struct Failed {
     error: ForwardError,
-    /// Whether the replica may have had the request. If not, [`Tries::request`] has it back.
+    /// Whether the replica may have had the request. If not, its body is whole.
     sent: bool,
 }
 
@@ -44,8 +43,9 @@ struct Tries<'r> {
     client: &'r Client,
     routed: &'r mut Rc<Routed>,
     hash: u64,
-    /// `None` while it is on its way. In one place from beginning to end: a head is a few hundred bytes to move.
-    request: Option<Request<RequestBody>>,
+    head: request::Parts,
+    /// Empty while it is on its way, and then it can't be sent again.
+    body: RequestBody,
     fate: Option<UploadFate>,
     /// May be sent again though a replica had it.
     repeatable: bool,
@@ -73,18 +73,16 @@ pub(super) async fn forward(
     request: Request<RequestBody>,
 ) -> Result<Answer, ForwardError> {
     let attempts = routed.route.policy.retries.attempts;
-    let repeatable = attempts > 0 && matches!(request.body(), RequestBody::Empty) && is_idempotent(request.method());
-    if repeatable {
-        client.replay.borrow_mut().record(&request);
-    }
+    let (head, body) = request.into_parts();
     let mut tries = Tries {
         client,
         routed,
         hash,
-        fate: request.body().fate(),
-        lacks_host: !request.headers().contains_key(HOST),
-        request: Some(request),
-        repeatable,
+        fate: body.fate(),
+        lacks_host: !head.headers.contains_key(HOST),
+        repeatable: attempts > 0 && matches!(body, RequestBody::Empty) && is_idempotent(&head.method),
+        head,
+        body,
         repeats: 0,
         connect_timeouts: 0,
         again: None,
@@ -92,11 +90,7 @@ pub(super) async fn forward(
         failed: Vec::new(),
         tried: Vec::new(),
     };
-    let answer = tries.run().await;
-    if repeatable {
-        client.replay.borrow_mut().clear();
-    }
-    answer
+    tries.run().await
 }
 
 // === impl Tries ===
@@ -115,10 +109,7 @@ impl Tries<'_> {
             self.routed.metrics.on_pick(first, despite);
             self.count_again();
             let Failed { error, sent } = match self.on_replica(&replica).await {
-                Ok((response, sender)) => {
-                    let upload = self.fate.take();
-                    return Ok(Answer { response, lease, replica, sender, upload });
-                }
+                Ok(response) => return Ok(Answer { response, lease, replica, upload: self.fate.take() }),
                 Err(failed) => failed,
             };
             self.client.worker.on_failure(self.routed, &replica.upstream, blame(&error));
@@ -135,11 +126,11 @@ impl Tries<'_> {
     }
 
     /// Tries one replica: on a pooled connection where there is one, else on a new one.
-    async fn on_replica(&mut self, replica: &Replica) -> Result<(Response<Incoming>, Sender), Failed> {
+    async fn on_replica(&mut self, replica: &Replica) -> Result<Response<ReplicaBody<TcpStream>>, Failed> {
         let timeouts = self.routed.route.policy.timeouts;
-        while let Some(sender) = replica.check_out() {
+        while let Some(connection) = replica.check_out() {
             self.client.worker.shard.upstream_reused.add(1);
-            match self.send(sender, replica, &timeouts).await {
+            match self.send(connection, replica, &timeouts).await {
                 Err(Failed { sent: false, .. }) => {}
                 // A replica may close what is idle at any time, so a break there says nothing about it; and its keys
                 // should not wander for that. So this once the same replica is asked again, on a new connection.
@@ -151,54 +142,43 @@ impl Tries<'_> {
             }
         }
         self.client.worker.shard.upstream_new.add(1);
-        match replica.connect(&self.client.worker.to_replicas, timeouts.connect).await {
-            Ok(sender) => self.send(sender, replica, &timeouts).await,
+        let config = &self.client.worker.config;
+        let heads = HeadLimits { bytes: config.max_header_bytes, fields: config.max_headers };
+        match replica.connect(heads, timeouts.connect).await {
+            Ok(connection) => self.send(connection, replica, &timeouts).await,
             Err(error) => Err(Failed { error, sent: false }),
         }
     }
 
     async fn send(
         &mut self,
-        mut sender: Sender,
+        connection: Box<Connection<TcpStream>>,
         replica: &Replica,
         timeouts: &Timeouts,
-    ) -> Result<(Response<Incoming>, Sender), Failed> {
+    ) -> Result<Response<ReplicaBody<TcpStream>>, Failed> {
         let watch = &self.client.watch;
         match &self.fate {
             Some(fate) if fate.get() != Fate::Done => watch.enter(Phase::Upload, timeouts.idle),
             _ => watch.enter(Phase::Await, timeouts.response_header),
         }
-        let sent = {
-            let mut request = self.request.take().expect("a request that was sent is rebuilt before it is sent again");
-            if self.lacks_host {
-                let host = HeaderValue::from_maybe_shared(replica.upstream.address.to_string());
-                request.headers_mut().insert(HOST, host.expect("addresses are written in visible ASCII"));
-            }
-            let mut sending = pin!(sender.send(request));
-            poll_fn(|cx| match sending.as_mut().poll(cx) {
-                Poll::Pending if watch.is_expired() => Poll::Ready(None),
-                polled => polled.map(Some),
-            })
-            .await
-        };
-        match sent {
-            Some(Ok(response)) => Ok((response, sender)),
-            Some(Err(mut error)) => {
-                self.request = error.take_message();
-                let flooded = sender.is_flooded();
-                let error = if flooded { ForwardError::BadResponse } else { self.classify(error.into_error()) };
-                Err(Failed { error, sent: self.request.is_none() })
-            }
-            None => Err(Failed { error: self.overdue(), sent: true }),
+        if self.lacks_host {
+            let host = HeaderValue::from_maybe_shared(replica.upstream.address.to_string());
+            self.head.headers.insert(HOST, host.expect("addresses are written in visible ASCII"));
         }
-    }
-
-    fn classify(&self, error: hyper::Error) -> ForwardError {
-        match self.fate.as_ref().map(|fate| fate.get()) {
-            Some(Fate::TooLarge) => ForwardError::BodyTooLarge,
-            Some(Fate::Broken) => ForwardError::BrokenBody,
-            _ if error.is_parse() => ForwardError::BadResponse,
-            _ => ForwardError::Reset(error),
+        let body = std::mem::replace(&mut self.body, RequestBody::Empty);
+        let mut call = connection.call(&self.head, body);
+        let answered = poll_fn(|cx| match call.poll_head(cx) {
+            Poll::Pending if watch.is_expired() => Poll::Ready(None),
+            polled => polled.map(Some),
+        });
+        match answered.await {
+            Some(Ok(head)) => Ok(call.into_response(head)),
+            Some(Err(CallError::Unsent(error))) => {
+                self.body = call.into_unsent();
+                Err(Failed { error: ForwardError::Reset(error), sent: false })
+            }
+            Some(Err(error)) => Err(Failed { error: ForwardError::from(error), sent: true }),
+            None => Err(Failed { error: self.overdue(), sent: true }),
         }
     }
 
@@ -220,7 +200,7 @@ impl Tries<'_> {
         goes_on
     }
 
-    /// Has the request ready once more, if a replica that had it may have it again, or another one.
+    /// Whether a replica that had the request may have it again, or another one.
     fn repeat(&mut self, error: &ForwardError) -> bool {
         let retries = self.routed.route.policy.retries;
         let may = self.repeatable && matches!(error, ForwardError::Reset(_)) && self.repeats < retries.attempts;
@@ -234,8 +214,7 @@ impl Tries<'_> {
         }
         self.repeats += 1;
         self.again = Some(Kind::Repeated);
-        self.request = self.client.replay.borrow().rebuild();
-        self.request.is_some()
+        true
     }
 
     /// Counts that the request goes out once more, if it does.
@@ -271,5 +250,16 @@ fn blame(error: &ForwardError) -> Failure {
         | ForwardError::RequestTimeout
         | ForwardError::BodyTooLarge
         | ForwardError::BrokenBody => Failure::NotTheirs,
+    }
+}
+
+impl From<CallError> for ForwardError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unsent(error) | CallError::Broken(error) => Self::Reset(error),
+            CallError::BadResponse => Self::BadResponse,
+            CallError::Body(BodyError::TooLarge) => Self::BodyTooLarge,
+            CallError::Body(BodyError::Broken(_)) => Self::BrokenBody,
+        }
     }
 }

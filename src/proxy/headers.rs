@@ -231,12 +231,12 @@ fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<HeaderValue> 
     (wanted && !h2c).then(|| protocol.clone())
 }
 
-fn names(headers: &HeaderMap, field: &HeaderName, token: &str) -> bool {
+pub(super) fn names(headers: &HeaderMap, field: &HeaderName, token: &str) -> bool {
     headers.get_all(field).iter().flat_map(members).any(|name| name.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// The members of a list (RFC 9110 §5.6.1).
-fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+pub(super) fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 

@@ -6,9 +6,7 @@
 
 use std::cell::RefCell;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-
-use crate::proxy::body::RequestBody;
+use http::Method;
 
 /// Seconds that the budget looks back.
 const WINDOW: usize = 10;
@@ -26,14 +24,6 @@ struct Second {
     at: u64,
     requests: u32,
     repeats: u32,
-}
-
-/// A request's head, kept until its response's head arrives. A list and not a map: copying costs no hashing, its
-/// memory is used again by the connection's next request, and a map is only built if it comes to that.
-#[derive(Debug, Default)]
-pub(super) struct Replay {
-    line: Option<(Method, Uri)>,
-    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Safe to repeat by definition (RFC 9110 §9.2.2) and forwarded at all.
@@ -73,37 +63,6 @@ fn slot(seconds: &mut [Second; WINDOW], now: u64) -> &mut Second {
         *slot = Second { at: now, ..Second::default() };
     }
     slot
-}
-
-// === impl Replay ===
-
-impl Replay {
-    /// Keeps a copy of this head.
-    pub(super) fn record<B>(&mut self, request: &Request<B>) {
-        self.line = Some((request.method().clone(), request.uri().clone()));
-        self.fields.clear();
-        self.fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
-    }
-
-    /// The kept request, without body.
-    pub(super) fn rebuild(&self) -> Option<Request<RequestBody>> {
-        let (method, uri) = self.line.clone()?;
-        let mut request = Request::new(RequestBody::Empty);
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        let mut headers = HeaderMap::with_capacity(self.fields.len());
-        for (name, value) in &self.fields {
-            headers.append(name.clone(), value.clone());
-        }
-        *request.headers_mut() = headers;
-        Some(request)
-    }
-
-    /// Lets go of the client's bytes, so that its read buffer can be used again.
-    pub(super) fn clear(&mut self) {
-        self.line = None;
-        self.fields.clear();
-    }
 }
 
 #[cfg(test)]

@@ -144,11 +144,8 @@ fn respond(
     asked: Asked,
     mut finish: Finish,
 ) -> Result<Response<ResponseBody>, (Reason, Finish)> {
-    let Answer { mut response, lease, replica, sender, upload } = answer;
+    let Answer { mut response, lease, replica, upload } = answer;
     let idle = routed.route.policy.timeouts.idle;
-    if !headers::is_coding_supported(response.headers()) || !headers::normalize_length(response.headers_mut()) {
-        return Err((Reason::BadResponse, finish));
-    }
     finish.status = Some(response.status());
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = response.headers().get(UPGRADE).cloned();
@@ -159,20 +156,25 @@ fn respond(
     *response.version_mut() = Version::HTTP_11;
     if !switched {
         client.watch.enter(Phase::Stream, idle);
-        let exchange = Exchange { routed, replica, sender: Some(sender), lease: Some(lease), upload, finish };
+        let exchange = Exchange { routed, replica, lease: Some(lease), upload, finish };
         return Ok(response.map(|inner| ResponseBody::replica(inner, exchange)));
     }
-    let (Some((offered, to_client)), Some(protocol)) = (asked.upgrade, protocol) else {
+    let (mut response, body) = {
+        let (head, body) = response.into_parts();
+        (Response::from_parts(head, ()), body)
+    };
+    let (Some((offered, to_client)), Some(protocol), Some(to_replica)) =
+        (asked.upgrade, protocol, body.into_upgraded())
+    else {
         return Err((Reason::BadResponse, finish));
     };
     if !headers::is_offered(&offered, &protocol) {
         return Err((Reason::BadResponse, finish));
     }
-    let to_replica = hyper::upgrade::on(&mut response);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(UPGRADE, protocol);
     finish.goes_on = false;
     replica.upstream.record_success();
     upgrade::start(client, to_client, to_replica, lease, idle);
-    Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new(), finish)))
+    Ok(response.map(|()| ResponseBody::own(bytes::Bytes::new(), finish)))
 }

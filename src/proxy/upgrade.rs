@@ -7,24 +7,31 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::try_join;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::net::TcpStream;
 
 use crate::proxy::connection::Client;
+use crate::proxy::http1::Upgraded;
 use crate::proxy::watch::Phase;
 use crate::routes::Lease;
 
 /// Starts a tunnel. The replica is leased until it ends.
-pub(super) fn start(client: &Rc<Client>, to_client: OnUpgrade, to_replica: OnUpgrade, lease: Lease, idle: Duration) {
+pub(super) fn start(
+    client: &Rc<Client>,
+    to_client: OnUpgrade,
+    mut replica: Upgraded<TcpStream>,
+    lease: Lease,
+    idle: Duration,
+) {
     let watch = Arc::clone(&client.watch);
     watch.enter(Phase::Tunnel, idle);
     let tunnel = async move {
         let _lease = lease;
         // Bytes are seen where they pass the client's socket, which the upgraded connection still goes through.
-        let Ok((client, replica)) = try_join(to_client, to_replica).await else { return };
-        let (mut client, mut replica) = (TokioIo::new(client), TokioIo::new(replica));
+        let Ok(client) = to_client.await else { return };
+        let mut client = TokioIo::new(client);
         watch.adopt().await;
         {
             let mut copying = pin!(copy_bidirectional(&mut client, &mut replica));

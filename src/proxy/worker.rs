@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::{client, server};
+use hyper::server::conn::http1;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -28,7 +28,7 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// which is answered with `Connection: close`, and nobody could repeat it if it were not.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 
-/// Bytes of a message that wait for the other side to take them.
+/// Bytes of a response that wait for a client to take them.
 const BUFFER: usize = 128 * 1024;
 
 /// What the outside asks of a worker.
@@ -45,10 +45,7 @@ pub(super) enum Command {
 pub(super) struct Worker {
     pub(super) config: Arc<ProxyConfig>,
     pub(super) shard: Arc<Shard>,
-    /// How clients are spoken with.
-    pub(super) http1: server::conn::http1::Builder,
-    /// How replicas are spoken with.
-    pub(super) to_replicas: client::conn::http1::Builder,
+    pub(super) http1: http1::Builder,
     health: Arc<Health>,
     routing: RefCell<Routing>,
     connections: RefCell<HashMap<u64, Entry>>,
@@ -111,26 +108,20 @@ pub(super) async fn run(
 
 impl Worker {
     fn new((config, shard, health): (Arc<ProxyConfig>, Arc<Shard>, Arc<Health>), reader: Reader) -> Self {
-        let mut http1 = server::conn::http1::Builder::new();
-        let mut to_replicas = client::conn::http1::Builder::new();
+        let mut http1 = http1::Builder::new();
         // Heads are timed by the watch, which costs no timer per request.
         http1.header_read_timeout(None).max_header_size(config.max_header_bytes);
-        to_replicas.max_header_size(config.max_header_bytes);
         // What a slow client leaves in our memory; a head must fit, too.
-        let buffer = config.max_header_bytes.max(BUFFER);
-        http1.max_buf_size(buffer);
-        to_replicas.max_buf_size(buffer);
+        http1.max_buf_size(config.max_header_bytes.max(BUFFER));
         // hyper's own default, a hundred, is held on the stack; any other number costs an allocation per request.
         if config.max_headers != ProxyConfig::DEFAULT_MAX_HEADERS {
             http1.max_headers(config.max_headers);
-            to_replicas.max_headers(config.max_headers);
         }
         let routing = RefCell::new(Routing::new(reader, Arc::clone(&shard)));
         Self {
             config,
             shard,
             http1,
-            to_replicas,
             health,
             routing,
             connections: RefCell::default(),

@@ -1,0 +1,270 @@
+//! HTTP/1.1 towards replicas (RFC 9112): one connection, one exchange at a time, driven by whoever has the exchange.
+//!
+//! hyper's client runs each connection in a task of its own and talks to it over channels. Here the request's own
+//! future writes and reads, so that an answer wakes one task and not two, and nothing is handed over. That is also why
+//! a request's head is only borrowed: nothing of it has to be copied in case it must be sent again.
+//!
+//! What is stricter than it could be: a replica whose framing has two readings gets no second chance. Lengths that
+//! differ, codings but `chunked`, lines that end without CR, bytes beyond the end of a response, a response that nobody
+//! asked for: each ends the connection, so that nothing of it can be taken for another request's answer.
+
+mod body;
+mod chunks;
+mod head;
+mod outbox;
+
+pub(super) use self::body::ReplicaBody;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderName, Method, Response, StatusCode, request};
+use http_body::Body;
+use hyper::ext::ReasonPhrase;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use crate::proxy::body::{BodyError, RequestBody};
+use crate::proxy::http1::head::Head;
+use crate::proxy::http1::outbox::Outbox;
+
+/// Bytes of interim responses (RFC 9110 §15.2) to one request.
+const MAX_INTERIM: usize = 1024 * 1024;
+/// Room for a read, where little is expected and where much is.
+const SMALL_READ: usize = 8 * 1024;
+const LARGE_READ: usize = 64 * 1024;
+
+/// What a response's head may be; past it there is none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeadLimits {
+    /// At most [`head::MAX_BYTES`] count.
+    pub(super) bytes: usize,
+    pub(super) fields: usize,
+}
+
+/// A connection to a replica.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    stream: S,
+    limits: HeadLimits,
+    /// Read and not yet used.
+    inbox: BytesMut,
+    outbox: Outbox,
+    /// Room for the next read; grows while reads fill it.
+    room: usize,
+}
+
+/// An exchange whose response has not begun.
+#[derive(Debug)]
+pub(super) struct Call<S> {
+    connection: Box<Connection<S>>,
+    upload: Upload,
+    method: Method,
+    /// Bytes of interim responses so far.
+    interim: usize,
+}
+
+/// A request's body on its way.
+#[derive(Debug)]
+struct Upload {
+    body: RequestBody,
+    is_chunked: bool,
+    /// Trailers that the head announces; others don't pass.
+    trailers: Vec<HeaderName>,
+    state: UploadState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UploadState {
+    /// More may come.
+    Open,
+    /// All has been handed to the outbox.
+    Ended,
+    /// The replica takes no more; its response may still come.
+    Refused,
+}
+
+/// Why there is no response.
+#[derive(Debug)]
+pub(super) enum CallError {
+    /// Not a byte was taken: the request can go on another connection.
+    Unsent(io::Error),
+    /// The connection ended, and the replica may have had the request.
+    Broken(io::Error),
+    /// What came is not an answer in HTTP/1.
+    BadResponse,
+    /// The client's body ended early.
+    Body(BodyError),
+}
+
+/// A connection that has become something else, with what had been read of that already.
+#[derive(Debug)]
+pub(super) struct Upgraded<S> {
+    stream: S,
+    read: Bytes,
+}
+
+// === impl Connection ===
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Boxed, for it moves with every exchange from the pool to the call, to the response's body and back.
+    pub(super) fn new(stream: S, limits: HeadLimits) -> Box<Self> {
+        Box::new(Self { stream, limits, inbox: BytesMut::new(), outbox: Outbox::default(), room: SMALL_READ })
+    }
+
+    /// Whether it can still be used: neither ended by the replica nor with a response to nothing. To be asked between
+    /// exchanges only.
+    pub(super) fn is_usable(&mut self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let mut room = [0_u8; 1];
+        Pin::new(&mut self.stream).poll_read(&mut nobody, &mut ReadBuf::new(&mut room)).is_pending()
+    }
+
+    /// Begins an exchange. The head is written when the call is polled first.
+    pub(super) fn call(mut self: Box<Self>, head: &request::Parts, body: RequestBody) -> Call<S> {
+        self.outbox.begin();
+        head::encode(head, self.outbox.head());
+        let state = if matches!(body, RequestBody::Empty) { UploadState::Ended } else { UploadState::Open };
+        let upload = Upload { body, is_chunked: head::is_chunked(head), trailers: head::trailers(head), state };
+        Call { connection: self, upload, method: head.method.clone(), interim: 0 }
+    }
+
+    /// Reads once. `false`: the replica sends no more.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.inbox.capacity() - self.inbox.len() < self.room / 2 {
+            self.inbox.reserve(self.room);
+        }
+        let space = self.inbox.capacity() - self.inbox.len();
+        let count = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbox))?;
+        self.room = if count == space { LARGE_READ } else { SMALL_READ };
+        Poll::Ready(Ok(count > 0))
+    }
+
+    /// Sends what there is to send. Ready when all of it has gone, or when no more will be taken.
+    fn poll_send(&mut self, cx: &mut Context<'_>, upload: &mut Upload) -> Poll<Result<(), CallError>> {
+        if upload.state == UploadState::Refused {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            while upload.state == UploadState::Open && self.outbox.has_room() {
+                let is_end = match Pin::new(&mut upload.body).poll_frame(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(CallError::Body(error))),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        self.outbox.push(frame, upload.is_chunked, &upload.trailers);
+                        upload.body.is_end_stream()
+                    }
+                    Poll::Ready(None) => true,
+                };
+                if is_end {
+                    self.outbox.end(upload.is_chunked);
+                    upload.state = UploadState::Ended;
+                }
+            }
+            if self.outbox.is_empty() {
+                return if upload.state == UploadState::Open { Poll::Pending } else { Poll::Ready(Ok(())) };
+            }
+            match ready!(self.outbox.poll_write(cx, &mut self.stream)) {
+                Ok(()) => {}
+                Err(error) if self.outbox.is_untouched() => return Poll::Ready(Err(CallError::Unsent(error))),
+                Err(_) => {
+                    // It may have answered before it had read everything.
+                    upload.state = UploadState::Refused;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+// === impl Upload ===
+
+impl Upload {
+    const ENDED: Self =
+        Self { body: RequestBody::Empty, is_chunked: false, trailers: Vec::new(), state: UploadState::Ended };
+}
+
+// === impl Call ===
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Call<S> {
+    /// Sends the request and waits for the head of its response, which may come before all has been sent.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
+        let Self { connection, upload, method, interim } = self;
+        if let Poll::Ready(sent) = connection.poll_send(cx, upload) {
+            sent?;
+        }
+        loop {
+            let before = connection.inbox.len();
+            let head =
+                head::take(&mut connection.inbox, method, connection.limits).map_err(|_| CallError::BadResponse)?;
+            match head {
+                None => {}
+                Some(head) if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS => {
+                    *interim += before - connection.inbox.len();
+                    if *interim > MAX_INTERIM {
+                        return Poll::Ready(Err(CallError::BadResponse));
+                    }
+                    continue;
+                }
+                Some(head) => return Poll::Ready(Ok(head)),
+            }
+            let ended = match ready!(connection.poll_fill(cx)) {
+                // What comes before anything was asked is no answer.
+                Ok(true) if !connection.outbox.is_untouched() => continue,
+                Ok(_) => io::ErrorKind::UnexpectedEof.into(),
+                Err(error) => error,
+            };
+            let is_unsent = connection.outbox.is_untouched();
+            return Poll::Ready(Err(if is_unsent { CallError::Unsent(ended) } else { CallError::Broken(ended) }));
+        }
+    }
+
+    /// The response that begins with this head.
+    pub(super) fn into_response(self, head: Head) -> Response<ReplicaBody<S>> {
+        let Head { status, reason, headers, framing, keeps_alive } = head;
+        let mut response = Response::new(ReplicaBody::new(self.connection, self.upload, framing, keeps_alive));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
+            response.extensions_mut().insert(reason);
+        }
+        response
+    }
+
+    /// The body of a request that was not sent, whole again.
+    pub(super) fn into_unsent(self) -> RequestBody {
+        let mut body = self.upload.body;
+        body.put_back(self.connection.outbox.into_taken());
+        body
+    }
+}
+
+// === impl Upgraded ===
+
+impl<S: AsyncRead + Unpin> AsyncRead for Upgraded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let count = self.read.len().min(buf.remaining());
+        buf.put_slice(&self.read[..count]);
+        self.read.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Upgraded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
