@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use ipnet::IpNet;
 
 use crate::backend::process::guard;
 use crate::telemetry::LogFormat;
@@ -176,6 +177,41 @@ pub struct ProxyArgs {
     )]
     pub hash_secret: HashSecret,
 
+    /// Ranges of the proxies before this one, such as `10.0.0.0/8,2001:db8::/32`. What one of them says of whoever asked is
+    /// believed: X-Forwarded-For gets its address appended, the other X-Forwarded fields stay, and the key `sourceIp` is
+    /// the last address in X-Forwarded-For that is in no such range [default: none]
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = address_range,
+        env = "RINGHOLD_TRUSTED_PROXIES"
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// Tells replicas of whoever asked in the field Forwarded (RFC 7239), too
+    #[arg(long, env = "RINGHOLD_FORWARDED")]
+    pub forwarded: bool,
+
+    /// Connections of one client address that a worker serves at one time, an IPv6 network of 64 bits being one address;
+    /// more are closed at once. Trusted proxies have as many as they like; 0: everybody has
+    #[arg(long, value_name = "N", default_value_t = 0, env = "RINGHOLD_MAX_CONNECTIONS_PER_CLIENT")]
+    pub max_connections_per_client: usize,
+
+    /// Requests that a worker has at one time; more are answered with 503 Overloaded. 0: any number
+    #[arg(long, value_name = "N", default_value_t = 0, env = "RINGHOLD_MAX_REQUESTS_PER_WORKER")]
+    pub max_requests_per_worker: usize,
+
+    /// Requests on one HTTP/1 connection, after which it is closed in order; so that clients which stay for ever come to
+    /// know proxies that were added. 0: any number
+    #[arg(long, value_name = "N", default_value_t = 0, env = "RINGHOLD_MAX_REQUESTS_PER_CONNECTION")]
+    pub max_requests_per_connection: u64,
+
+    /// Bytes a second that a client has to send or take, averaged over a minute, while nothing else is waited for; who is
+    /// slower is cut off. 0: any number
+    #[arg(long, value_name = "BYTES", default_value_t = 16, env = "RINGHOLD_MIN_CLIENT_RATE")]
+    pub min_client_rate: u32,
+
     /// How long running requests may take to finish at the end, in seconds; then they are cut
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "RINGHOLD_SHUTDOWN_SECONDS")]
     pub shutdown_seconds: Duration,
@@ -234,6 +270,11 @@ impl FromStr for HashSecret {
     }
 }
 
+fn address_range(text: &str) -> Result<IpNet, &'static str> {
+    let range = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    range.map_err(|_| "use an address or a range such as 10.0.0.0/8 or 2001:db8::/32")
+}
+
 fn lease_seconds(text: &str) -> Result<Duration, &'static str> {
     let whole = text.parse::<u64>().ok().filter(|seconds| (3..=3_600).contains(seconds));
     whole.map(Duration::from_secs).ok_or("use whole seconds, from 3 to 3600")
@@ -252,6 +293,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn ranges_are_networks_or_single_addresses() {
+        for (text, range) in [("10.0.0.0/8", "10.0.0.0/8"), ("10.0.0.7", "10.0.0.7/32"), ("::1", "::1/128")] {
+            assert_eq!(address_range(text).map(|range| range.to_string()), Ok(range.to_owned()));
+        }
+        for wrong in ["", "10.0.0.0/33", "10.0.0", "a", "10.0.0.0/8 ", "::/129"] {
+            assert!(address_range(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

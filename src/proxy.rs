@@ -18,6 +18,8 @@ mod http1;
 mod key;
 mod listen;
 mod metrics;
+mod origin;
+mod pace;
 mod pool;
 mod retry;
 mod routing;
@@ -37,6 +39,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use ipnet::IpNet;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -68,8 +71,23 @@ pub struct ProxyConfig {
     pub client_idle_timeout: Duration,
     /// For a pooled connection to a replica. Below what servers use for theirs, so that we close first.
     pub upstream_idle_timeout: Duration,
+    /// Proxies whose word about those behind them counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether replicas get `Forwarded` (RFC 7239), too.
+    pub forwarded: bool,
     /// Connections that a worker serves at one time; more wait in the kernel's queue.
     pub max_connections_per_worker: usize,
+    /// Of one client address on a worker, an IPv6 network of 64 bits being one; more are closed at once. 0: any number.
+    /// Trusted proxies have as many as they like.
+    pub max_connections_per_client: usize,
+    /// Requests that a worker has at one time; more are a 503. 0: any number.
+    pub max_requests_per_worker: usize,
+    /// Requests on one HTTP/1 connection; the last is answered with `Connection: close`. 0: any number.
+    pub max_requests_per_connection: u64,
+    /// Bytes a second that a client has to move while it is waited for. 0: any number.
+    pub min_client_rate: u32,
+    /// So much of that is paid in advance.
+    pub min_client_rate_grace: Duration,
     /// How long a tunnel may go on once we stop; it has no end of its own.
     pub tunnel_grace: Duration,
     /// How long a port that was asked for stays open though no table names it.
@@ -146,7 +164,14 @@ impl ProxyConfig {
             header_read_timeout: Duration::from_secs(30),
             client_idle_timeout: Duration::from_secs(60),
             upstream_idle_timeout: Duration::from_secs(50),
+            trusted_proxies: Vec::new(),
+            forwarded: false,
             max_connections_per_worker: 65_536,
+            max_connections_per_client: 0,
+            max_requests_per_worker: 0,
+            max_requests_per_connection: 0,
+            min_client_rate: 16,
+            min_client_rate_grace: Duration::from_secs(60),
             tunnel_grace: Duration::from_secs(5),
             port_grace: Duration::from_secs(10),
             ejection: Duration::from_secs(30),

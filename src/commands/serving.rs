@@ -55,6 +55,12 @@ impl Front {
             let mut config = ProxyConfig::new(hasher);
             config.addresses = addresses;
             config.workers = proxy.workers.unwrap_or(config.workers);
+            config.trusted_proxies.clone_from(&proxy.trusted_proxies);
+            config.forwarded = proxy.forwarded;
+            config.max_connections_per_client = proxy.max_connections_per_client;
+            config.max_requests_per_worker = proxy.max_requests_per_worker;
+            config.max_requests_per_connection = proxy.max_requests_per_connection;
+            config.min_client_rate = proxy.min_client_rate;
             proxy::start(config, reader.clone(), requests).context("can't start the proxy")
         };
         let proxy = listen_requests.map(start).transpose()?;

@@ -145,6 +145,9 @@ impl Upload {
         }
         let Poll::Ready(polled) = Pin::new(&mut self.inner).poll_frame(cx) else {
             self.fate.set(Fate::AwaitsClient);
+            if self.watch.phase() == Phase::Upload {
+                self.watch.on_wait();
+            }
             return Poll::Pending;
         };
         self.fate.set(Fate::AwaitsReplica);
@@ -162,6 +165,9 @@ impl Upload {
                     return Poll::Ready(Some(Err(BodyError::TooLarge)));
                 };
                 self.left = left;
+                if let Some(data) = frame.data_ref() {
+                    self.watch.on_bytes(data.len());
+                }
                 Some(Ok(frame))
             }
         };

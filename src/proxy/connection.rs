@@ -10,26 +10,32 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::HeaderValue;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::proxy::metrics::Shard;
+use crate::proxy::metrics::{Place, Shard};
+use crate::proxy::origin::Origin;
 use crate::proxy::service;
 use crate::proxy::watch::{Phase, Watch};
 use crate::proxy::worker::Worker;
+
+/// A client that gets our last answer while it sends may go on so long, and for so many bytes, until it has seen it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What all requests of a connection share.
 pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
     pub(super) watch: Arc<Watch>,
-    /// The client's address as text: the key of `sourceIp`, and X-Forwarded-For.
-    pub(super) peer: HeaderValue,
+    /// Who it is.
+    pub(super) origin: Origin,
     /// Where it came in.
     pub(super) port: u16,
+    /// Requests so far.
+    requests: Cell<u64>,
     /// How long it may stay idle, by the last route that it used.
     pub(super) idle: Cell<Duration>,
     /// Its port has been withdrawn.
@@ -42,6 +48,10 @@ struct ClientIo {
     watch: Arc<Watch>,
     /// Counts the socket for as long as it lives, whether a connection or a tunnel has it.
     shard: Arc<Shard>,
+    /// Counts it for its client.
+    _place: Option<Place>,
+    /// What may still come of a client that has its last answer.
+    linger: Option<usize>,
 }
 
 /// Serves a connection in a task of its own until it ends.
@@ -49,17 +59,28 @@ pub(super) fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, port: 
     // A failure means that the connection is gone already; the first read will say so.
     let _ = stream.set_nodelay(true);
     let config = &worker.config;
+    let origin = Origin::new(peer, &config.trusted_proxies, config.forwarded);
+    let place = match config.max_connections_per_client {
+        limit if limit == 0 || origin.is_trusted() => None,
+        limit => match Place::take(&worker.shard, peer, limit) {
+            Some(place) => Some(place),
+            None => return worker.shard.refused.add(1),
+        },
+    };
     let watch = Arc::new(Watch::new(config.client_idle_timeout, config.header_read_timeout));
     let client = Rc::new(Client {
         worker: Rc::clone(worker),
         watch: Arc::clone(&watch),
-        peer: address_text(peer),
+        origin,
         port,
+        requests: Cell::default(),
         idle: Cell::new(config.client_idle_timeout),
         withdrawn: Rc::clone(withdrawn),
     });
     worker.shard.accepted.add(1);
-    let io = TokioIo::new(ClientIo { stream, watch: Arc::clone(&watch), shard: Arc::clone(&worker.shard) });
+    let io =
+        ClientIo { stream, watch: Arc::clone(&watch), shard: Arc::clone(&worker.shard), _place: place, linger: None };
+    let io = TokioIo::new(io);
     worker.spawn(&watch, run(client, io));
 }
 
@@ -109,20 +130,61 @@ async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
     .await;
 }
 
-fn address_text(peer: IpAddr) -> HeaderValue {
-    HeaderValue::from_str(&peer.to_canonical().to_string()).expect("addresses are written in visible ASCII")
-}
-
 // === impl Client ===
 
 impl Client {
     /// Whether the next response has to be the last.
     pub(super) fn is_closing(&self) -> bool {
-        self.withdrawn.get() || self.worker.is_draining()
+        let limit = self.worker.config.max_requests_per_connection;
+        let was_last = limit != 0 && self.requests.get() >= limit;
+        was_last || self.withdrawn.get() || self.worker.is_draining()
+    }
+
+    /// One more request has come.
+    pub(super) fn on_request(&self) {
+        self.requests.set(self.requests.get() + 1);
     }
 }
 
 // === impl ClientIo ===
+
+impl ClientIo {
+    fn on_write(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &polled {
+            Poll::Pending => self.watch.on_wait(),
+            Poll::Ready(written) => {
+                self.watch.on_move();
+                self.watch.on_bytes(*written.as_ref().unwrap_or(&0));
+            }
+        }
+        polled
+    }
+
+    /// Waits for the end of a client that may still be sending. Closing with something unread would reset, and the reset
+    /// overtake our last answer.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut left = match self.linger {
+            Some(left) => left,
+            // In a head is also who sent one that is none.
+            None if self.watch.is_unread() || self.watch.phase() == Phase::Head => {
+                self.watch.enter(Phase::Head, LINGER);
+                LINGER_BYTES
+            }
+            None => 0,
+        };
+        let mut bytes = [0; 4096];
+        while left > 0 {
+            self.linger = Some(left);
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            match buffer.filled().len() {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
 
 impl AsyncRead for ClientIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -137,9 +199,8 @@ impl AsyncRead for ClientIo {
 
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
-        self.watch.on_move();
-        Poll::Ready(written)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.on_write(polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -147,7 +208,8 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        self.poll_linger(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -159,9 +221,8 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices));
-        self.watch.on_move();
-        Poll::Ready(written)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.on_write(polled)
     }
 }
 

@@ -60,6 +60,8 @@ pub enum Reason {
     BodyTooLarge,
     /// The target is too long.
     UriTooLong,
+    /// An expectation other than `100-continue`.
+    ExpectationFailed,
     /// A transfer coding other than `chunked`.
     UnsupportedCoding,
     /// Nobody could be connected to.
@@ -72,6 +74,8 @@ pub enum Reason {
     NoReplica,
     /// Everybody is full.
     AllReplicasFull,
+    /// This proxy has as many requests as it may have.
+    Overloaded,
     /// Nobody could be connected to in time.
     ConnectTimeout,
     /// The replica did not answer in time.
@@ -126,7 +130,7 @@ impl From<PickError> for ForwardError {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::BadHost,
         Self::BadTarget,
         Self::BadConnection,
@@ -136,12 +140,14 @@ impl Reason {
         Self::RequestTimeout,
         Self::BodyTooLarge,
         Self::UriTooLong,
+        Self::ExpectationFailed,
         Self::UnsupportedCoding,
         Self::ConnectFailed,
         Self::UpstreamReset,
         Self::BadResponse,
         Self::NoReplica,
         Self::AllReplicasFull,
+        Self::Overloaded,
         Self::ConnectTimeout,
         Self::ResponseTimeout,
     ];
@@ -159,12 +165,14 @@ impl Reason {
             Self::RequestTimeout => "RequestTimeout",
             Self::BodyTooLarge => "BodyTooLarge",
             Self::UriTooLong => "UriTooLong",
+            Self::ExpectationFailed => "ExpectationFailed",
             Self::UnsupportedCoding => "UnsupportedCoding",
             Self::ConnectFailed => "ConnectFailed",
             Self::UpstreamReset => "UpstreamReset",
             Self::BadResponse => "BadResponse",
             Self::NoReplica => "NoReplica",
             Self::AllReplicasFull => "AllReplicasFull",
+            Self::Overloaded => "Overloaded",
             Self::ConnectTimeout => "ConnectTimeout",
             Self::ResponseTimeout => "ResponseTimeout",
         }
@@ -180,9 +188,10 @@ impl Reason {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::UnsupportedCoding => StatusCode::NOT_IMPLEMENTED,
             Self::ConnectFailed | Self::UpstreamReset | Self::BadResponse => StatusCode::BAD_GATEWAY,
-            Self::NoReplica | Self::AllReplicasFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoReplica | Self::AllReplicasFull | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -199,12 +208,14 @@ impl Reason {
             Self::RequestTimeout => "the request's body did not arrive in time",
             Self::BodyTooLarge => "the request's body is longer than this load balancer takes",
             Self::UriTooLong => "the request's target is too long",
+            Self::ExpectationFailed => "this proxy knows no expectation but 100-continue",
             Self::UnsupportedCoding => "of the transfer codings this proxy takes chunked alone",
             Self::ConnectFailed => "no replica could be reached",
             Self::UpstreamReset => "the replica closed the connection without an answer",
             Self::BadResponse => "the replica's answer is not valid HTTP",
             Self::NoReplica => "no replica is ready",
             Self::AllReplicasFull => "every replica is busy",
+            Self::Overloaded => "this proxy is busy",
             Self::ConnectTimeout => "no replica could be reached in time",
             Self::ResponseTimeout => "the replica did not answer in time",
         }

@@ -77,6 +77,7 @@ impl Exchange {
 
 impl Drop for Finish {
     fn drop(&mut self) {
+        self.client.worker.on_request_end();
         if let Some(metrics) = &self.metrics {
             metrics.on_end(self.status, self.started.elapsed());
         }

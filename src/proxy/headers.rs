@@ -9,14 +9,10 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use crate::proxy::errors::{REASON_HEADER, Reason};
+use crate::proxy::origin::{Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REAL_IP};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Fields that decide where a message goes, where it ends or who sent it. A Connection header may not take them away.
 const NOT_NOMINABLE: [HeaderName; 11] = [
@@ -72,7 +68,7 @@ const NOT_TRAILING: [HeaderName; 16] = [
 pub(super) fn prepare_request(
     headers: &mut HeaderMap,
     version: Version,
-    peer: &HeaderValue,
+    origin: &Origin,
 ) -> Result<Option<HeaderValue>, Reason> {
     let upgrade = wanted_upgrade(headers, version);
     let keep_trailers = headers.contains_key(TE) && names(headers, &TE, "trailers");
@@ -92,7 +88,9 @@ pub(super) fn prepare_request(
         headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
-    forwarded(headers, version, peer);
+    origin.sign(headers, "http");
+    let via = if version < Version::HTTP_11 { "1.0 ringhold" } else { "1.1 ringhold" };
+    headers.append(VIA, HeaderValue::from_static(via));
     Ok(upgrade)
 }
 
@@ -112,6 +110,11 @@ pub(super) fn is_coding_supported(headers: &HeaderMap) -> bool {
         (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
         (Some(_), Some(_)) => false,
     }
+}
+
+/// Whether the request expects nothing but `100-continue`, which hyper sees to (RFC 9110 §10.1.1).
+pub(super) fn is_expectation_known(headers: &HeaderMap) -> bool {
+    headers.get_all(EXPECT).iter().all(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Says of a request without known length that it has a body, which hyper would not assume of a GET.
@@ -208,21 +211,6 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Nothing that the client says about its origin is believed: there are no trusted peers yet.
-fn forwarded(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) {
-    headers.remove(FORWARDED);
-    headers.remove(X_FORWARDED_PORT);
-    headers.remove(X_REAL_IP);
-    headers.insert(X_FORWARDED_FOR, peer.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    match headers.get(HOST).cloned() {
-        Some(host) => headers.insert(X_FORWARDED_HOST, host),
-        None => headers.remove(X_FORWARDED_HOST),
-    };
-    let via = if version < Version::HTTP_11 { "1.0 ringhold" } else { "1.1 ringhold" };
-    headers.append(VIA, HeaderValue::from_static(via));
-}
-
 fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
     let wanted = version == Version::HTTP_11 && names(headers, &CONNECTION, "upgrade");
@@ -236,7 +224,7 @@ pub(super) fn names(headers: &HeaderMap, field: &HeaderName, token: &str) -> boo
 }
 
 /// The members of a list (RFC 9110 §5.6.1).
-pub(super) fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+pub(super) fn members(value: &HeaderValue) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
@@ -250,6 +238,10 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         headers
+    }
+
+    fn origin() -> Origin {
+        Origin::new([10, 0, 0, 7].into(), &[], false)
     }
 
     #[test]
@@ -270,11 +262,10 @@ mod tests {
 
     #[test]
     fn a_request_whose_connection_names_such_a_field_is_refused() {
-        let peer = HeaderValue::from_static("10.0.0.7");
         for name in NOT_NOMINABLE {
             let mut headers = map(&[("host", "a"), ("connection", "keep-alive")]);
             headers.append(CONNECTION, HeaderValue::from_str(&format!("x , {name}")).unwrap());
-            let prepared = prepare_request(&mut headers, Version::HTTP_11, &peer);
+            let prepared = prepare_request(&mut headers, Version::HTTP_11, &origin());
             assert_eq!(prepared, Err(Reason::BadConnection), "{name}");
         }
     }
@@ -303,19 +294,17 @@ mod tests {
 
     #[test]
     fn only_trailers_survive_of_te() {
-        let peer = HeaderValue::from_static("10.0.0.7");
         let mut headers = map(&[("te", "gzip, Trailers")]);
-        prepare_request(&mut headers, Version::HTTP_11, &peer).unwrap();
+        prepare_request(&mut headers, Version::HTTP_11, &origin()).unwrap();
         assert_eq!(headers["te"], "trailers");
         let mut headers = map(&[("te", "gzip")]);
-        prepare_request(&mut headers, Version::HTTP_11, &peer).unwrap();
+        prepare_request(&mut headers, Version::HTTP_11, &origin()).unwrap();
         assert!(!headers.contains_key("te"));
     }
 
     #[test]
     fn an_upgrade_must_be_nominated_and_is_never_h2c() {
-        let peer = HeaderValue::from_static("10.0.0.7");
-        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &peer).unwrap();
+        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &origin()).unwrap();
         assert_eq!(
             wanted(&[("connection", "Upgrade"), ("upgrade", "websocket")]),
             Some(HeaderValue::from_static("websocket"))

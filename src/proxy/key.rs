@@ -26,8 +26,14 @@ pub(super) struct Key {
     pub(super) set_cookie: Option<HeaderValue>,
 }
 
-/// Finds the key. `peer` is the client's address as text.
-pub(super) fn of(policy: &RoutePolicy, headers: &HeaderMap, uri: &Uri, peer: &HeaderValue, hasher: &KeyHasher) -> Key {
+/// Finds the key. `source_ip` is the address of whoever asked, as text.
+pub(super) fn of(
+    policy: &RoutePolicy,
+    headers: &HeaderMap,
+    uri: &Uri,
+    source_ip: &HeaderValue,
+    hasher: &KeyHasher,
+) -> Key {
     let hash = |key: &[u8]| hasher.hash(policy.key_hash, key);
     let found = |key: &[u8], source| Key { hash: hash(key), source, set_cookie: None };
     for source in &policy.hash_key {
@@ -52,7 +58,7 @@ pub(super) fn of(policy: &RoutePolicy, headers: &HeaderMap, uri: &Uri, peer: &He
                 }
             }
             KeySource::Path { segments } => return found(path(uri.path(), *segments).as_bytes(), Source::Path),
-            KeySource::SourceIp => return found(peer.as_bytes(), Source::PeerIp),
+            KeySource::SourceIp => return found(source_ip.as_bytes(), Source::PeerIp),
             KeySource::Random => return random(Source::Random),
         }
     }

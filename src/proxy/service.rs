@@ -41,10 +41,18 @@ pub(super) async fn handle(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let started = Instant::now();
     client.watch.mark_served();
+    client.on_request();
+    let is_too_much = !client.worker.on_request();
     client.watch.enter(Phase::Await, client.idle.get());
     let (accept, version) = (accept(request.headers()), request.version());
     let finish = Finish { client: Rc::clone(&client), metrics: None, status: None, started, version, goes_on: true };
-    let mut response = match proxy(&client, request, finish).await {
+    let answered = if is_too_much {
+        let end = request_end(&request);
+        Err(Refused { reason: Reason::Overloaded, end, finish })
+    } else {
+        proxy(&client, request, finish).await
+    };
+    let mut response = match answered {
         Ok(response) => response,
         Err(Refused { reason, end, mut finish }) => {
             match &finish.metrics {
@@ -52,6 +60,9 @@ pub(super) async fn handle(
                 None => client.worker.shard.on_unrouted(reason),
             }
             client.watch.enter(Phase::Stream, client.idle.get());
+            if end == RequestEnd::Unread {
+                client.watch.mark_unread();
+            }
             finish.status = Some(reason.status());
             reason.response(accept.as_ref(), end).map(|bytes| ResponseBody::own(bytes, finish))
         }
@@ -67,7 +78,7 @@ async fn proxy(
     mut request: Request<Incoming>,
     mut finish: Finish,
 ) -> Result<Response<ResponseBody>, Refused> {
-    let end = if request.body().is_end_stream() { RequestEnd::Read } else { RequestEnd::Unread };
+    let end = request_end(&request);
     let mut routed = match admit(client, &mut request) {
         Ok(routed) => routed,
         Err(reason) => return Err(Refused { reason, end, finish }),
@@ -81,13 +92,14 @@ async fn proxy(
         return Err(Refused { reason: Reason::BodyTooLarge, end, finish });
     }
     let key = {
-        let hasher = &client.worker.config.key_hasher;
-        key::of(&policy, request.headers(), request.uri(), &client.peer, hasher)
+        let config = &client.worker.config;
+        let source = client.origin.source(request.headers(), &config.trusted_proxies);
+        key::of(&policy, request.headers(), request.uri(), &source, &config.key_hasher)
     };
     client.worker.shard.on_source(key.source);
 
     let version = request.version();
-    let upgrade = match headers::prepare_request(request.headers_mut(), version, &client.peer) {
+    let upgrade = match headers::prepare_request(request.headers_mut(), version, &client.origin) {
         Ok(upgrade) => upgrade,
         Err(reason) => return Err(Refused { reason, end, finish }),
     };
@@ -120,6 +132,10 @@ async fn proxy(
     }
 }
 
+fn request_end(request: &Request<Incoming>) -> RequestEnd {
+    if request.body().is_end_stream() { RequestEnd::Read } else { RequestEnd::Unread }
+}
+
 /// Finds the route, unless the request is one that we do not take.
 fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>, Reason> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
@@ -128,6 +144,9 @@ fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>,
     host::normalize(request)?;
     if !headers::is_coding_supported(request.headers()) {
         return Err(Reason::UnsupportedCoding);
+    }
+    if !headers::is_expectation_known(request.headers()) {
+        return Err(Reason::ExpectationFailed);
     }
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > client.worker.config.max_target_bytes {

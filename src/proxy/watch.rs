@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use crate::proxy::pace::{Pace, Rate};
+
 /// What a connection is doing, as far as time matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -48,6 +50,9 @@ pub(super) struct Watch {
     due: AtomicU64,
     /// The task that has the connection.
     task: Mutex<Option<Waker>>,
+    pace: Pace,
+    /// The request's client may still be sending when the connection ends.
+    is_unread: AtomicBool,
     /// The socket's end must look like a break to the client, because nothing in its framing would.
     broken: AtomicBool,
 }
@@ -66,6 +71,8 @@ impl Watch {
             served: AtomicBool::new(false),
             due: AtomicU64::new(0),
             task: Mutex::default(),
+            pace: Pace::default(),
+            is_unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         }
     }
@@ -93,6 +100,25 @@ impl Watch {
     /// Bytes moved in either direction.
     pub(super) fn on_move(&self) {
         self.moved.store(true, Relaxed);
+    }
+
+    /// Nothing more can be done before the client sends or takes something.
+    pub(super) fn on_wait(&self) {
+        self.pace.wait();
+    }
+
+    /// The client sent so many bytes of a body, or took so many.
+    pub(super) fn on_bytes(&self, count: usize) {
+        self.pace.on_bytes(count);
+    }
+
+    /// The connection ends before everything was read that its client may have sent.
+    pub(super) fn mark_unread(&self) {
+        self.is_unread.store(true, Relaxed);
+    }
+
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_unread.load(Relaxed)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -150,11 +176,21 @@ impl Watch {
     }
 
     /// For the sweeper, whose clock says so many milliseconds: wakes the connection once when it is overdue.
-    pub(super) fn sweep(&self, now: u64) {
+    pub(super) fn sweep(&self, now: u64, rate: Option<Rate>) {
         let entered = self.entered.swap(false, Relaxed);
         let moved = self.moved.swap(false, Relaxed);
         let extends = !matches!(self.phase(), Phase::Head | Phase::Await);
-        if entered || (moved && extends) {
+        let has_pace = matches!(self.phase(), Phase::Idle | Phase::Upload | Phase::Stream);
+        let is_too_slow = rate.filter(|_| has_pace).is_some_and(|rate| {
+            if entered {
+                self.pace.reset(rate);
+            }
+            self.pace.is_too_slow(rate)
+        });
+        if is_too_slow && !self.is_expired() {
+            self.expire();
+            self.wake();
+        } else if entered || (moved && extends) {
             self.due.store(now + u64::from(self.span.load(Relaxed)), Relaxed);
         } else if now >= self.due.load(Relaxed) && !self.is_expired() {
             self.expire();
@@ -174,7 +210,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn expires(watch: &Watch, now: u64) -> bool {
-        watch.sweep(now);
+        watch.sweep(now, None);
         watch.is_expired()
     }
 

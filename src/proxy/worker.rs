@@ -17,6 +17,7 @@ use crate::proxy::ProxyConfig;
 use crate::proxy::accept::OpenPort;
 use crate::proxy::health::{Failure, Health};
 use crate::proxy::metrics::{RouteMetrics, Shard};
+use crate::proxy::pace::Rate;
 use crate::proxy::pool::Replica;
 use crate::proxy::routing::{Routed, Routing};
 use crate::proxy::watch::{Phase, Watch};
@@ -46,6 +47,10 @@ pub(super) struct Worker {
     pub(super) config: Arc<ProxyConfig>,
     pub(super) shard: Arc<Shard>,
     pub(super) http1: http1::Builder,
+    /// What clients have to move.
+    client_rate: Option<Rate>,
+    /// Requests that it has now.
+    requests: Cell<usize>,
     health: Arc<Health>,
     routing: RefCell<Routing>,
     connections: RefCell<HashMap<u64, Entry>>,
@@ -117,11 +122,14 @@ impl Worker {
         if config.max_headers != ProxyConfig::DEFAULT_MAX_HEADERS {
             http1.max_headers(config.max_headers);
         }
+        let client_rate = Rate::new(config.min_client_rate, SWEEP, config.min_client_rate_grace);
         let routing = RefCell::new(Routing::new(reader, Arc::clone(&shard)));
         Self {
             config,
             shard,
             http1,
+            client_rate,
+            requests: Cell::default(),
             health,
             routing,
             connections: RefCell::default(),
@@ -174,6 +182,18 @@ impl Worker {
         self.connections.borrow().len() < self.config.max_connections_per_worker
     }
 
+    /// Counts a request that has come. False if there are too many.
+    pub(super) fn on_request(&self) -> bool {
+        let requests = self.requests.get() + 1;
+        self.requests.set(requests);
+        self.config.max_requests_per_worker == 0 || requests <= self.config.max_requests_per_worker
+    }
+
+    /// A request is over.
+    pub(super) fn on_request_end(&self) {
+        self.requests.set(self.requests.get() - 1);
+    }
+
     /// Returns after a connection has ended.
     pub(super) async fn room(&self) {
         self.gone.notified().await;
@@ -215,7 +235,7 @@ impl Worker {
             let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.tick.set(self.tick.get() + 1);
             for entry in self.connections.borrow().values() {
-                entry.watch.sweep(now);
+                entry.watch.sweep(now, self.client_rate);
             }
             let pooled = self.routing.borrow().expire(self.tick.get().saturating_sub(idle_sweeps));
             if !pooled && self.connections.borrow().is_empty() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Fixture, Replica, get, read_head, refusing};
+use crate::support::{Client, Fixture, Replica, get, read_head, refusing, until_eof};
 
 #[tokio::test]
 async fn a_refused_connection_is_a_502() {
@@ -96,7 +96,29 @@ async fn a_body_that_does_not_come_is_a_408() {
     })
     .await;
     let fixture = Fixture::with(&[replica.address], |policy| policy.timeouts.idle = Duration::from_millis(150)).await;
-    let mut client = crate::support::Client::connect(fixture.port).await;
+    let mut client = Client::connect(fixture.port).await;
     let response = client.request("POST", "/", &["Content-Length: 9"], "part").await;
     assert_eq!((response.status, response.field("connection")), (408, Some("close")));
+}
+
+#[tokio::test]
+async fn an_error_in_answer_to_a_head_has_no_body_and_its_length() {
+    let fixture = Fixture::start(&[]).await;
+    let mut client = Client::connect(fixture.port).await;
+    let full = client.get("/", &[]).await;
+    let head = client.request("HEAD", "/", &[], "").await;
+    assert_eq!((head.status, head.field("x-ringhold-reason")), (503, Some("noreplica")));
+    assert_eq!(head.field("content-length"), full.field("content-length"));
+    // Whatever stood behind the head would be taken for this answer.
+    assert_eq!(client.get("/", &[]).await, full);
+}
+
+#[tokio::test]
+async fn an_error_on_http_1_0_ends_its_connection() {
+    let fixture = Fixture::start(&[]).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.0\r\nAccept: text/plain\r\n\r\n").await;
+    let all = String::from_utf8(until_eof(&mut client.stream).await.unwrap()).unwrap();
+    assert!(all.starts_with("HTTP/1.0 503 ") && all.ends_with("\r\n\r\nno replica is ready (NoReplica)\n"), "{all}");
+    assert!(!all.to_ascii_lowercase().contains("chunked"), "{all}");
 }

@@ -179,3 +179,80 @@ async fn an_answer_before_the_body_was_read_is_the_last() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_connection_ends_in_order_after_its_last_request() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::configured(&[a.address], |_| {}, |config| config.max_requests_per_connection = 3).await;
+    let mut client = Client::connect(fixture.port).await;
+    for closes in [None, None, Some("close")] {
+        let response = client.get("/", &[]).await;
+        assert_eq!((response.status, response.field("connection")), (200, closes));
+    }
+    assert!(client.is_closed_now().await);
+}
+
+#[tokio::test]
+async fn a_client_has_so_many_connections_and_a_trusted_proxy_any_number() {
+    let a = Replica::named("a").await;
+    let limit = |config: &mut ringhold::proxy::ProxyConfig| config.max_connections_per_client = 2;
+    let fixture = Fixture::configured(&[a.address], |_| {}, limit).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(fixture.port).await;
+        assert_eq!(client.get("/", &[]).await.body, "a");
+        clients.push(client);
+    }
+    assert!(Client::connect(fixture.port).await.is_closed_now().await);
+    assert!(fixture.metrics().contains("ringhold_refused_connections_total 1"), "{}", fixture.metrics());
+    drop(clients.pop());
+    eventually("a place is free", || fixture.handle.metrics().client_connections() == 1).await;
+    assert_eq!(get(fixture.port, "/", &[]).await.body, "a");
+
+    let trusting = |config: &mut ringhold::proxy::ProxyConfig| {
+        limit(config);
+        config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    };
+    let fixture = Fixture::configured(&[a.address], |_| {}, trusting).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = Client::connect(fixture.port).await;
+        assert_eq!(client.get("/", &[]).await.body, "a");
+        clients.push(client);
+    }
+}
+
+#[tokio::test]
+async fn more_requests_than_a_worker_may_have_are_a_503() {
+    let slow = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        read_head(&mut stream).await;
+    })
+    .await;
+    let fixture = Fixture::configured(&[slow.address], |_| {}, |config| config.max_requests_per_worker = 1).await;
+    let mut first = Client::connect(fixture.port).await;
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    eventually("the first is there", || fixture.in_flight() == 1).await;
+    for _ in 0..3 {
+        let response = get(fixture.port, "/", &[]).await;
+        assert_eq!((response.status, response.field("x-ringhold-reason")), (503, Some("overloaded")));
+        assert_eq!(response.field("retry-after"), Some("1"));
+    }
+    drop(first);
+    eventually("the first is gone", || fixture.in_flight() == 0).await;
+    let mut next = Client::connect(fixture.port).await;
+    next.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    eventually("another has its place", || fixture.in_flight() == 1).await;
+}
+
+#[tokio::test]
+async fn an_expectation_that_nobody_knows_is_a_417() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::start(&[a.address]).await;
+    for expected in ["200-ok", "", "100-continue, x"] {
+        let response = get(fixture.port, "/", &[&format!("Expect: {expected}")]).await;
+        assert_eq!((response.status, response.field("x-ringhold-reason")), (417, Some("expectationfailed")));
+    }
+    assert_eq!(a.requests(), 0);
+    assert_eq!(get(fixture.port, "/", &["Expect: 100-Continue"]).await.status, 200);
+}

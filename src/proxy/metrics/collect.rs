@@ -121,6 +121,9 @@ impl ProxyMetrics {
             counters(encoder, "ringhold_upstream_connections", "Connections to replicas taken for a request")?;
         write(&mut family, &[("kind", "new")], self.total(|shard| &shard.upstream_new))?;
         write(&mut family, &[("kind", "reused")], self.total(|shard| &shard.upstream_reused))?;
+        let mut family =
+            counters(encoder, "ringhold_refused_connections", "Connections beyond what one client may have")?;
+        family.encode_counter::<NoLabelSet, u64, u64>(&self.total(|shard| &shard.refused), None)?;
         let help = "Connections that clients have open";
         let mut gauge = encoder.encode_descriptor("ringhold_client_connections", help, None, MetricType::Gauge)?;
         gauge.encode_gauge(&i64::try_from(self.client_connections()).unwrap_or(i64::MAX))

@@ -1,6 +1,7 @@
 //! One worker's counters.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -76,12 +77,23 @@ pub(in crate::proxy) struct RouteMetrics {
 pub(in crate::proxy) struct Shard {
     pub(in crate::proxy) accepted: Counter,
     pub(in crate::proxy) closed: Counter,
+    /// Connections beyond what one client may have.
+    pub(in crate::proxy) refused: Counter,
+    /// Connections by client, where those have a limit.
+    clients: Mutex<HashMap<IpAddr, usize>>,
     pub(in crate::proxy) upstream_new: Counter,
     pub(in crate::proxy) upstream_reused: Counter,
     pub(super) sources: [Counter; Source::ALL.len()],
     /// Answers to requests that no LoadBalancer had.
     pub(super) unrouted: [Counter; Reason::ALL.len()],
     pub(super) routes: Mutex<HashMap<FleetId, Arc<RouteMetrics>>>,
+}
+
+/// A connection among those of its client.
+#[derive(Debug)]
+pub(in crate::proxy) struct Place {
+    shard: Arc<Shard>,
+    client: IpAddr,
 }
 
 // === impl Counter ===
@@ -163,5 +175,59 @@ impl Shard {
     /// Forgets LoadBalancers that are gone, so that labels do not pile up.
     pub(in crate::proxy) fn retain(&self, keep: impl Fn(&FleetId) -> bool) {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| keep(id));
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// One more connection of this client, unless it has as many as it may have.
+    pub(in crate::proxy) fn take(shard: &Arc<Shard>, peer: IpAddr, limit: usize) -> Option<Self> {
+        let client = client(peer);
+        let mut clients = shard.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = clients.entry(client).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Self { shard: Arc::clone(shard), client })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut clients = self.shard.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = clients.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Whose address it is: of an IPv6 network of 64 bits one client has them all.
+fn client(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_so_many_places_and_gives_them_back() {
+        let shard = Arc::default();
+        let take = |peer: &str| Place::take(&shard, peer.parse().unwrap(), 2);
+        let places = [take("10.0.0.1"), take("::ffff:10.0.0.1"), take("2001:db8::1"), take("2001:db8::f:0:0:1")];
+        assert!(places.iter().all(Option::is_some));
+        assert!(take("10.0.0.1").is_none() && take("2001:db8:0:0:7::").is_none());
+        assert!(take("10.0.0.2").is_some() && take("2001:db8:0:1::1").is_some());
+        drop(places);
+        assert!(take("10.0.0.1").is_some());
+        assert!(shard.clients.lock().unwrap().is_empty(), "nobody is remembered");
     }
 }
