@@ -4,7 +4,7 @@ RELEASE := target/release
 SAMPLE  ?= deploy/samples/web.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test test-cluster bench-controller bench-ring verify fmt docs image chart e2e kind-up kind-down clean .need-rust
+.PHONY: help up build test test-cluster bench-controller bench-proxy bench-ring verify fmt docs image chart e2e kind-up kind-down clean .need-rust
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,13 +29,18 @@ bench-controller: .need-rust ## Measure the operator at scale beside Kubernetes'
 	@tests/cluster/prepare.sh
 	@$(CARGO) bench --locked --bench controller -- $(BENCH)
 
+bench-proxy: build ## Measure the proxy beside nginx, HAProxy, Envoy and Pingora, in a quarter of an hour (BENCH="--help" says more)
+	@CARGO="$(CARGO)" benches/proxy/prepare.sh
+	@$(CARGO) bench --locked --package ringhold-bench-proxy --bench proxy -- $(BENCH)
+
 bench-ring: .need-rust ## Measure the ring beside the rings of other crates, in a minute and a half (BENCH="--help" says more)
 	@$(CARGO) bench --locked --package ringhold-bench-ring --bench ring -- $(BENCH)
 
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
+	@$(CARGO) fmt --manifest-path benches/proxy/pingora/Cargo.toml --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) clippy --locked --workspace --test e2e --bench controller --bench ring -- -D warnings
+	@$(CARGO) clippy --locked --workspace --test e2e --bench controller --bench proxy --bench ring -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked --test docs --test tidy
 

@@ -1,0 +1,26 @@
+//! Pingora, as the program in `benches/proxy/pingora`.
+
+use super::{Arguments, Front, Key, Setup};
+
+/// Kept beside its lock file; `prepare.sh` builds what that names.
+pub(super) const VERSION: &str = "0.9.1";
+
+pub(super) fn prepare(setup: &Setup<'_>) -> Arguments {
+    let Setup { folder: _, port, replicas, front, key, workers, is_bounded: _ } = setup;
+    let replicas: Vec<String> = replicas.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let key = match key {
+        Key::Header => "X-Key",
+        Key::Path => "path",
+    };
+    let mut arguments: Arguments =
+        vec![workers.to_string().into(), format!("127.0.0.1:{port}").into(), key.into(), replicas.join(",").into()];
+    match front {
+        Front::Http1 => {}
+        Front::Http2 => arguments.push("h2c".into()),
+        Front::Tls => {
+            let certificate = setup.certificate();
+            arguments.extend([certificate.certificate.into(), certificate.private_key.into()]);
+        }
+    }
+    arguments
+}
