@@ -27,12 +27,12 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PROXIES")]
     only: Vec<Kind>,
 
-    /// Only these scenarios, with commas [default: all]
+    /// Only these scenarios, with commas [default: all; if quick, small, 64k, churn and latency]
     #[arg(long = "scenario", value_enum, value_delimiter = ',', value_name = "SCENARIOS")]
     scenarios: Vec<Scenario>,
 
     /// Rounds; in each, every proxy has its turn
-    #[arg(long, value_name = "N", default_value_t = 7, env = "BENCH_ROUNDS", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 5, env = "BENCH_ROUNDS", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
 
     /// How long one turn takes, in seconds
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 64, env = "BENCH_CONNECTIONS", value_parser = clap::value_parser!(u16).range(8..=1024))]
     connections: u16,
 
-    /// A run of a minute, whose figures are worth less, to see that everything works
+    /// One short round, within about a minute; its figures are worth less
     #[arg(long)]
     quick: bool,
 
@@ -92,6 +92,8 @@ pub(crate) struct Sizes {
     pub(crate) rounds: u16,
     pub(crate) turn_seconds: u16,
     pub(crate) connections: u16,
+    /// A second of load for each proxy before the first round.
+    pub(crate) warms_up: bool,
 }
 
 // === impl Args ===
@@ -100,9 +102,9 @@ impl Args {
     pub(crate) fn sizes(&self) -> Sizes {
         let Self { rounds, turn_seconds, connections, quick, .. } = *self;
         if quick {
-            return Sizes { rounds: 1, turn_seconds: 1, connections };
+            return Sizes { rounds: 1, turn_seconds: 1, connections, warms_up: false };
         }
-        Sizes { rounds, turn_seconds, connections }
+        Sizes { rounds, turn_seconds, connections, warms_up: true }
     }
 
     pub(crate) fn wants(&self, kind: Kind) -> bool {
@@ -110,8 +112,13 @@ impl Args {
     }
 
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
-        let wanted = |scenario: &&Scenario| self.scenarios.is_empty() || self.scenarios.contains(scenario);
-        Scenario::value_variants().iter().filter(wanted).copied().collect()
+        if !self.scenarios.is_empty() {
+            return self.scenarios.clone();
+        }
+        if self.quick {
+            return vec![Scenario::Small, Scenario::Large, Scenario::Churn, Scenario::Latency];
+        }
+        Scenario::value_variants().to_vec()
     }
 
     /// The labels and files that were given.

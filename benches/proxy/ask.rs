@@ -57,7 +57,7 @@ pub(crate) fn get(path: &str, key: &str) -> String {
 }
 
 /// The answer and its length, once it is there; anything but 200 is an error.
-fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Answer, usize)>> {
+pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Answer, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };

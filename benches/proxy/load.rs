@@ -27,6 +27,17 @@ const KEYS_WITH_BODY: usize = 500;
 /// Streams of an HTTP/2 connection at one time.
 const STREAMS: u16 = 8;
 
+/// All proxies are asked for the same cipher.
+const OPENSSL: &str = "openssl_conf = all
+[all]
+ssl_conf = tls
+[tls]
+system_default = one
+[one]
+MinProtocol = TLSv1.3
+Ciphersuites = TLS_AES_128_GCM_SHA256
+";
+
 /// Runs one. Any answer but 2xx, any broken connection and any answer that is too short is an error.
 pub(crate) fn run(folder: &Path, port: u16, load: &Load, connections: u16, seconds: f64) -> anyhow::Result<Done> {
     match load.front {
@@ -46,6 +57,11 @@ fn wrk(folder: &Path, port: u16, load: &Load, connections: u16, seconds: f64) ->
     command.args(["-t1", &format!("-c{connections}"), &format!("-d{}", seconds.ceil()), "--timeout", "5s", "-s"]);
     command.arg(script).args([&url, "--", method, &load.body_bytes.to_string(), &keys.to_string()]);
     command.arg(if load.closes { "close" } else { "keep" });
+    if load.front == Front::Tls {
+        let configuration = folder.join("openssl.cnf");
+        std::fs::write(&configuration, OPENSSL)?;
+        command.env("OPENSSL_CONF", configuration);
+    }
     let said = output(command, seconds)?;
     let figures = said.lines().find_map(|line| line.strip_prefix("figures ")).context("wrk has counted nothing")?;
     let figures: Vec<f64> = figures.split(' ').map(str::parse).collect::<Result<_, _>>()?;
@@ -83,7 +99,7 @@ fn h2load(folder: &Path, port: u16, connections: u16, seconds: f64) -> anyhow::R
     let number = |line: &str, before: &str, after: &str| {
         let line =
             said.lines().find_map(|said| said.trim().strip_prefix(line)).with_context(|| format!("no {line}"))?;
-        let text = line.split(before).nth(usize::from(!before.is_empty())).unwrap_or_default();
+        let text = line.split_once(before).map_or("", |(_, text)| text);
         text.split(after).next().unwrap_or_default().trim().parse::<f64>().with_context(|| format!("{line}: {text:?}"))
     };
     let requests = number("status codes:", "", " 2xx")?;

@@ -4,8 +4,11 @@
 //! figures void, and ends the run with an error.
 
 mod args;
+mod arrivals;
 mod ask;
+mod certificate;
 mod cores;
+mod latency;
 mod load;
 mod peers;
 mod ports;
@@ -18,18 +21,19 @@ mod scenarios;
 mod spread;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
 
-use args::{Args, Helper, Output};
+use args::{Args, Helper, Output, Sizes};
+use certificate::Certificate;
 use cores::Cores;
 use peers::{Kind, Peer};
-use report::{Machine, Report, Table};
-use rounds::Series;
-use running::{Fleet, Running};
+use report::{Figures, Machine, Report, Table};
+use rounds::Subject;
+use running::{Fleet, Ground, Running};
 use scenarios::Scenario;
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -49,7 +53,10 @@ fn measured(args: &Args) -> anyhow::Result<ExitCode> {
         Output::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
     };
     io::stdout().write_all(text.as_bytes())?;
-    let is_void = report.is_void();
+    if let Some(file) = &args.svg {
+        std::fs::write(file, report.picture().to_svg()).with_context(|| format!("--svg {}", file.display()))?;
+    }
+    let is_void = report.tables.iter().any(Table::is_void);
     if is_void {
         progress("not everything was answered as it should: what is void says nothing");
     }
@@ -58,19 +65,40 @@ fn measured(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn run(args: &Args) -> anyhow::Result<Report> {
     let machine = Machine::this();
-    // What this process starts has the load's core, if it is not told otherwise.
-    Cores::Load.bind()?;
     let sizes = args.sizes();
     let peers = peers(args)?;
+    // What this process starts has the load's core, too, if it is not told otherwise.
+    Cores::Load.bind()?;
     let folder = tempfile::tempdir()?;
+    let certificate = Certificate::write(folder.path())?;
     let fleet = Fleet::start(folder.path())?;
     let mut tables = Vec::new();
     for scenario in args.scenarios() {
         progress(scenario.title());
-        tables.push(Table { scenario, series: closed_loop(folder.path(), scenario, &peers, &fleet, &sizes)? });
+        let folder = folder.path().join(format!("{scenario:?}"));
+        std::fs::create_dir(&folder)?;
+        let ground = Ground { folder: &folder, fleet: &fleet, certificate: &certificate };
+        tables.push(Table::new(scenario, measure(scenario, &peers, &ground, &sizes)?));
     }
-    let versions = peers.iter().map(|peer| (peer.name.clone(), peer.version.clone())).collect();
+    let versions = peers.into_iter().map(|peer| (peer.name, peer.version)).collect();
     Ok(Report { machine, versions, sizes, tables })
+}
+
+fn measure(scenario: Scenario, peers: &[Peer], ground: &Ground<'_>, sizes: &Sizes) -> anyhow::Result<Figures> {
+    let load = scenario.load();
+    let mut running = Vec::new();
+    for (peer, workers) in scenario.subjects(peers) {
+        let mut subject = Subject::of(&peer, workers);
+        subject.left_out = peer.lacks(load.front).map(str::to_owned);
+        let started = subject.counts().then(|| Running::start(&peer, workers, &load, ground));
+        let started =
+            started.and_then(|started| started.map_err(|error| subject.void = Some(format!("{error:#}"))).ok());
+        running.push((subject, started));
+    }
+    Ok(match scenario {
+        Scenario::Latency => Figures::Latency(latency::measure(ground.folder, &mut running, &load, sizes)?),
+        _ => Figures::Loop(rounds::measure(ground.folder, &mut running, &load, sizes)),
+    })
 }
 
 /// Those that take part. Who is missing is told.
@@ -93,30 +121,11 @@ fn peers(args: &Args) -> anyhow::Result<Vec<Peer>> {
     Ok(peers)
 }
 
-/// The Ringhold that was built with the same profile: two folders above this program.
+/// The Ringhold that was built with the same profile: one folder above this program's.
 fn built() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
     let program = this.ancestors().nth(2).map(|folder| folder.join("ringhold")).filter(|program| program.is_file());
     program.context("Ringhold is not built: run `make build` before, or say --ringhold FILE")
-}
-
-fn closed_loop(
-    folder: &Path,
-    scenario: Scenario,
-    peers: &[Peer],
-    fleet: &Fleet,
-    sizes: &args::Sizes,
-) -> anyhow::Result<Vec<Series>> {
-    let load = scenario.load();
-    let folder = folder.join(format!("{scenario:?}"));
-    std::fs::create_dir_all(&folder)?;
-    let start = |peer: &Peer| {
-        let running = Running::start(peer, fleet, &folder, load.front, load.key, load.workers);
-        running.map_err(|error| Series::void(peer, &error))
-    };
-    let subjects = scenario.subjects(peers);
-    let running: Vec<_> = subjects.iter().map(start).collect();
-    Ok(rounds::measure(&folder, &running, &load, sizes))
 }
 
 /// What happens right now, for people who wait.

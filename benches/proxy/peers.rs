@@ -17,6 +17,8 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
+use crate::certificate::Certificate;
+use crate::cores::Cores;
 use crate::process::Process;
 
 /// Whose program it is.
@@ -54,6 +56,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) key: Key,
     pub(crate) workers: u8,
     pub(crate) is_bounded: bool,
+    pub(crate) certificate: &'a Certificate,
 }
 
 /// What clients speak.
@@ -154,7 +157,25 @@ impl Peer {
 
     /// The same with bounded load.
     pub(crate) fn bounded(&self) -> Self {
-        Self { name: format!("{}, bounded load", self.name), is_bounded: true, ..self.clone() }
+        Self { is_bounded: true, ..self.renamed(", bounded load") }
+    }
+
+    pub(crate) fn renamed(&self, suffix: &str) -> Self {
+        Self { name: format!("{}{suffix}", self.name), ..self.clone() }
+    }
+
+    /// What a Ringhold of another age can't do.
+    pub(crate) fn lacks(&self, front: Front) -> Option<&'static str> {
+        let says = |argument: &[&str], word: &str| {
+            let output = Command::new(&self.program).args(argument).output();
+            output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(word))
+        };
+        match front {
+            Front::Tls if !says(&["crd"], "certificateFile") => Some("it has no TLS yet"),
+            Front::Http2 if !says(&["local", "--help"], "HTTP/2") => Some("it has no HTTP/2 yet"),
+            _ => None,
+        }
+        .filter(|_| self.kind == Kind::Ringhold)
     }
 
     fn of(kind: Kind, label: &str, program: PathBuf) -> Self {
@@ -163,7 +184,7 @@ impl Peer {
     }
 
     /// Starts it. It may not answer yet.
-    pub(crate) fn start(&self, setup: &Setup<'_>, cores: crate::cores::Cores) -> anyhow::Result<Process> {
+    pub(crate) fn start(&self, setup: &Setup<'_>, cores: Cores) -> anyhow::Result<Process> {
         let arguments = match self.kind {
             Kind::Direct => anyhow::bail!("nothing is no program"),
             Kind::Nginx => nginx::prepare(setup)?,
@@ -175,24 +196,6 @@ impl Peer {
         let process = Process::start(cores, setup.folder, &self.program, &arguments, &[])?;
         Ok(process.with_workers(self.kind == Kind::Nginx))
     }
-}
-
-// === impl Setup ===
-
-impl Setup<'_> {
-    /// Certificate and private key, in one file and in two.
-    pub(crate) fn certificate(&self) -> Certificate {
-        let file = |name| self.folder.join("..").join(name);
-        Certificate { both: file("both.pem"), certificate: file("certificate.pem"), private_key: file("key.pem") }
-    }
-}
-
-/// Where the files are.
-#[derive(Debug)]
-pub(crate) struct Certificate {
-    pub(crate) both: PathBuf,
-    pub(crate) certificate: PathBuf,
-    pub(crate) private_key: PathBuf,
 }
 
 /// A program: the one that was prepared, or else one that is installed.

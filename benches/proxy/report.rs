@@ -1,5 +1,7 @@
 //! The figures, for people and for programs.
 
+mod picture;
+mod targets;
 mod text;
 
 use std::collections::BTreeMap;
@@ -7,9 +9,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::args::Sizes;
-use crate::rounds::{Series, Turn};
+use crate::latency::Latency;
+use crate::rounds::{Series, Subject, Turn};
 use crate::scenarios::Scenario;
 use crate::spread::Spread;
+
+use targets::Verdict;
 
 /// Everything.
 #[derive(Debug, Serialize)]
@@ -37,16 +42,17 @@ pub(crate) struct Machine {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Table {
-    pub(crate) scenario: Scenario,
-    pub(crate) series: Vec<Series>,
+    scenario: Scenario,
+    figures: Figures,
+    verdicts: Vec<Verdict>,
 }
 
-// === impl Report ===
-
-impl Report {
-    pub(crate) fn is_void(&self) -> bool {
-        self.tables.iter().flat_map(|table| &table.series).any(|series| series.void.is_some())
-    }
+/// What was measured.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Figures {
+    Loop(Vec<Series>),
+    Latency(Latency),
 }
 
 // === impl Machine ===
@@ -69,26 +75,55 @@ impl Machine {
 // === impl Table ===
 
 impl Table {
-    /// The median of those that are no Ringhold's and the least of all, with its name.
-    pub(crate) fn best_peer(&self) -> Option<&Series> {
-        let peers = self.series.iter().filter(|series| series.is_peer());
-        peers.min_by(|one, other| one.spread(|turn| turn.cpu).median.total_cmp(&other.spread(|turn| turn.cpu).median))
+    pub(crate) fn new(scenario: Scenario, figures: Figures) -> Self {
+        let verdicts = targets::verdicts(scenario, &figures);
+        Self { scenario, figures, verdicts }
+    }
+
+    pub(crate) fn is_void(&self) -> bool {
+        self.figures.subjects().iter().any(|subject| subject.void.is_some())
+    }
+}
+
+// === impl Figures ===
+
+impl Figures {
+    fn subjects(&self) -> Vec<&Subject> {
+        match self {
+            Self::Loop(series) => series.iter().map(|series| &series.subject).collect(),
+            Self::Latency(latency) => latency.series.iter().map(|times| &times.subject).collect(),
+        }
+    }
+}
+
+// === impl Subject ===
+
+impl Subject {
+    /// What Ringhold is held against.
+    fn is_peer(&self) -> bool {
+        !self.is_ringhold && !self.is_direct && self.counts()
     }
 }
 
 // === impl Series ===
 
 impl Series {
-    pub(crate) fn spread(&self, figure: impl Fn(&Turn) -> f64) -> Spread {
+    fn spread(&self, figure: impl Fn(&Turn) -> f64) -> Spread {
         Spread::of(self.turns.iter().map(figure))
     }
 
-    /// How its CPU time for each request stands to another's, round by round.
-    pub(crate) fn ratio(&self, other: &Self) -> Spread {
-        Spread::of(self.turns.iter().zip(&other.turns).map(|(ours, theirs)| ours.cpu / theirs.cpu))
+    fn cpu(&self) -> f64 {
+        self.spread(|turn| turn.cpu).median
     }
 
-    fn is_peer(&self) -> bool {
-        !self.is_ringhold && !self.is_direct && self.void.is_none()
+    /// How its CPU time for each request stands to another's, round by round.
+    fn ratio(&self, other: &Self) -> Spread {
+        Spread::of(self.turns.iter().zip(&other.turns).map(|(ours, theirs)| ours.cpu / theirs.cpu))
     }
+}
+
+/// Who needs least CPU time for a request, of those that are not Ringhold and fulfil the condition.
+fn best(series: &[Series], condition: impl Fn(&Subject) -> bool) -> Option<&Series> {
+    let peers = series.iter().filter(|series| series.subject.is_peer() && condition(&series.subject));
+    peers.min_by(|one, other| one.cpu().total_cmp(&other.cpu()))
 }

@@ -1,5 +1,6 @@
 //! Closed loops in rounds: every proxy has its turn in each, so what else the machine does meets all alike.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -8,8 +9,40 @@ use serde::Serialize;
 use crate::args::Sizes;
 use crate::ask::Client;
 use crate::load;
+use crate::peers::{Kind, Peer};
 use crate::running::Running;
 use crate::scenarios::Load;
+
+/// Who was measured, or why not.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    /// Nobody: it shows what load and replicas can do.
+    pub(crate) is_direct: bool,
+    pub(crate) is_ringhold: bool,
+    #[serde(skip)]
+    pub(crate) kind: Kind,
+    pub(crate) workers: u8,
+    /// What went wrong: then its figures mean nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) void: Option<String>,
+    /// What it can't do, so that it was not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) left_out: Option<String>,
+}
+
+/// All turns of one proxy.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Series {
+    #[serde(flatten)]
+    pub(crate) subject: Subject,
+    pub(crate) turns: Vec<Turn>,
+    /// After the last turn, with its connections; in KiB.
+    pub(crate) memory: u64,
+    pub(crate) peak_memory: u64,
+}
 
 /// What was seen in one turn.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -22,24 +55,10 @@ pub(crate) struct Turn {
     pub(crate) system: f64,
     /// The proxy's share of its core, 0 to 1.
     pub(crate) used: f64,
+    /// What others used of the proxy's core, 0 to 1.
+    pub(crate) foreign: f64,
     /// Of the load's core, what was left, 0 to 1.
     pub(crate) load_idle: f64,
-}
-
-/// All turns of one proxy, or why there are none.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Series {
-    pub(crate) name: String,
-    /// It does no work of a proxy's: it shows what load and replicas can do.
-    pub(crate) is_direct: bool,
-    pub(crate) is_ringhold: bool,
-    pub(crate) turns: Vec<Turn>,
-    /// After the last turn, with its connections; in KiB.
-    pub(crate) memory: u64,
-    pub(crate) peak_memory: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) void: Option<String>,
 }
 
 /// Connections that do nothing.
@@ -54,109 +73,109 @@ const WARM_UP: f64 = 1.0;
 
 /// Gives everybody a turn in each round. Each round begins with another.
 pub(crate) fn measure(
-    folder: &std::path::Path,
-    running: &[Result<Running, Series>],
+    folder: &Path,
+    running: &mut [(Subject, Option<Running>)],
     load: &Load,
     sizes: &Sizes,
 ) -> Vec<Series> {
-    let mut series: Vec<Series> = Vec::with_capacity(running.len());
-    let mut idle = Vec::with_capacity(running.len());
-    for running in running {
-        match running {
-            Ok(running) => {
-                let mut one = Series::of(running);
-                idle.push(one.guard(|_| {
-                    let idle = Idle::open(running, load)?;
-                    load::run(folder, running.port, load, sizes.connections, WARM_UP).context("in the warm-up")?;
-                    Ok(idle)
-                }));
-                series.push(one);
+    let mut idle = Vec::new();
+    for (subject, running) in &mut *running {
+        idle.push(subject.attempt(running, |running| {
+            let idle = Idle::open(running, load)?;
+            if sizes.warms_up {
+                load::run(folder, running.port, load, sizes.connections, WARM_UP).context("in the warm-up")?;
             }
-            Err(void) => {
-                idle.push(None);
-                series.push(void.clone_void());
-            }
-        }
+            Ok(idle)
+        }));
     }
+    let mut series: Vec<(Vec<Turn>, u64, u64)> = running.iter().map(|_| Default::default()).collect();
     for round in 0..usize::from(sizes.rounds) {
         for place in 0..running.len() {
             let index = (round + place) % running.len();
-            if let Ok(running) = &running[index] {
-                series[index].guard(|series| {
-                    series.turns.push(turn(folder, running, load, sizes)?);
-                    let memory = running.process.as_ref().map(|process| process.memory()).transpose()?;
-                    (series.memory, series.peak_memory) = memory.map_or((0, 0), |memory| (memory.now, memory.peak));
-                    Ok(())
-                });
+            let (subject, running) = &mut running[index];
+            let seen = subject.attempt(running, |running| {
+                let turn = turn(folder, running, load, sizes)?;
+                let memory = running.process.as_ref().map(|process| process.memory()).transpose()?;
+                Ok((turn, memory.map_or((0, 0), |memory| (memory.now, memory.peak))))
+            });
+            if let Some((turn, memory)) = seen {
+                series[index].0.push(turn);
+                (series[index].1, series[index].2) = memory;
             }
         }
     }
-    series
+    let of = |((subject, _), (turns, memory, peak_memory)): (&(Subject, _), _)| {
+        let subject = subject.clone();
+        Series { subject, turns, memory, peak_memory }
+    };
+    running.iter().zip(series).map(of).collect()
 }
 
-fn turn(folder: &std::path::Path, running: &Running, load: &Load, sizes: &Sizes) -> anyhow::Result<Turn> {
+fn turn(folder: &Path, running: &Running, load: &Load, sizes: &Sizes) -> anyhow::Result<Turn> {
     let usage = || running.process.as_ref().map(|process| process.usage()).transpose();
     let counts = || if load.is_plain() { running.counts().map(Some) } else { Ok(None) };
-    let (counted, used, idle, start) = (counts()?, usage()?.unwrap_or_default(), idle_seconds()?, Instant::now());
+    let counted = counts()?;
+    let (used, idle, start) = (usage()?.unwrap_or_default(), idle_seconds()?, Instant::now());
     let done = load::run(folder, running.port, load, sizes.connections, sizes.turn_seconds.into())?;
     let took = start.elapsed().as_secs_f64();
     let (user, system) = usage()?.unwrap_or_default().since(used);
-    let load_idle = (idle_seconds()? - idle) / took;
+    let idle_after = idle_seconds()?;
     if let (Some(before), Some(after), Some(_)) = (counted, counts()?, &running.process) {
         let opened = (after.connections - before.connections) as f64 / done.requests * 100.0;
         ensure!(opened < MOST_OPENED, "{opened:.1} of 100 requests opened a connection to a replica");
         let missing = done.requests - (after.requests - before.requests) as f64;
         ensure!(missing <= 0.0, "{missing} answers came from no replica");
     }
+    let cpu = user + system;
+    let [proxy_idle, load_idle] = [0, 1].map(|core| (idle_after[core] - idle[core]) / took);
     Ok(Turn {
         requests_per_second: done.requests / done.seconds,
-        cpu: (user + system) / done.requests,
+        cpu: cpu / done.requests,
         user: user / done.requests,
         system: system / done.requests,
-        used: (user + system) / 1e6 / done.seconds,
+        used: cpu / 1e6 / done.seconds,
+        foreign: (1.0 - proxy_idle - cpu / 1e6 / took).clamp(0.0, 1.0),
         load_idle: load_idle.clamp(0.0, 1.0),
     })
 }
 
-/// Seconds that the load's core was idle.
-fn idle_seconds() -> anyhow::Result<f64> {
+/// Seconds that the proxy's core and the load's were idle so far.
+fn idle_seconds() -> anyhow::Result<[f64; 2]> {
     let text = std::fs::read_to_string("/proc/stat")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("cpu1 ")).context("there is no second core")?;
-    let fields = line.split(' ').skip(3).take(2).filter_map(|field| field.parse::<f64>().ok());
-    Ok(fields.sum::<f64>() / 100.0)
+    let of = |core: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(core)).context("there is no second core")?;
+        let fields = line.split_whitespace().skip(3).take(2).filter_map(|field| field.parse::<f64>().ok());
+        anyhow::Ok(fields.sum::<f64>() / 100.0)
+    };
+    Ok([of("cpu0 ")?, of("cpu1 ")?])
 }
 
-// === impl Series ===
+// === impl Subject ===
 
-impl Series {
-    pub(crate) fn of(running: &Running) -> Self {
-        Self::empty(&running.peer)
+impl Subject {
+    pub(crate) fn of(peer: &Peer, workers: u8) -> Self {
+        let kind = peer.kind;
+        let (is_direct, is_ringhold) = (kind == Kind::Direct, kind == Kind::Ringhold);
+        Self { name: peer.name.clone(), is_direct, is_ringhold, kind, workers, void: None, left_out: None }
     }
 
-    pub(crate) fn void(peer: &crate::peers::Peer, error: &anyhow::Error) -> Self {
-        Self { void: Some(format!("{error:#}")), ..Self::empty(peer) }
+    /// It has figures, and they are worth something.
+    pub(crate) fn counts(&self) -> bool {
+        self.void.is_none() && self.left_out.is_none()
     }
 
-    fn empty(peer: &crate::peers::Peer) -> Self {
-        use crate::peers::Kind;
-        let (is_direct, is_ringhold) = (peer.kind == Kind::Direct, peer.kind == Kind::Ringhold);
-        let name = peer.name.clone();
-        Self { name, is_direct, is_ringhold, turns: Vec::new(), memory: 0, peak_memory: 0, void: None }
-    }
-
-    fn clone_void(&self) -> Self {
-        let Self { name, is_direct, is_ringhold, void, .. } = self;
-        let (name, void) = (name.clone(), void.clone());
-        let (is_direct, is_ringhold) = (*is_direct, *is_ringhold);
-        Self { name, is_direct, is_ringhold, turns: Vec::new(), memory: 0, peak_memory: 0, void }
-    }
-
-    /// Does it unless the series is void already, and makes it void if that fails.
-    fn guard<T>(&mut self, work: impl FnOnce(&mut Self) -> anyhow::Result<T>) -> Option<T> {
-        if self.void.is_some() {
-            return None;
+    /// Does it with the proxy unless that is void already, and makes it void if that fails.
+    pub(crate) fn attempt<T>(
+        &mut self,
+        running: &mut Option<Running>,
+        work: impl FnOnce(&mut Running) -> anyhow::Result<T>,
+    ) -> Option<T> {
+        let done = work(running.as_mut()?);
+        if let Err(error) = &done {
+            self.void = Some(format!("{error:#}"));
+            *running = None;
         }
-        work(self).map_err(|error| self.void = Some(format!("{error:#}"))).ok()
+        done.ok()
     }
 }
 

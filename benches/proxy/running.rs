@@ -7,16 +7,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use crate::ask::Client;
+use crate::certificate::Certificate;
 use crate::cores::Cores;
+use crate::load;
 use crate::peers::{Front, Key, Kind, Peer, Setup};
 use crate::ports;
 use crate::process::Process;
 use crate::replica::{COUNTS, HEAD};
+use crate::scenarios::Load;
 
 /// Replicas of a fleet.
 const REPLICAS: usize = 3;
 /// So long may it take to serve.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Connections to see whether it serves.
+const FEW: u16 = 8;
 /// Keys that are asked for to see where they go.
 const KEYS: usize = 300;
 /// The least part of these keys that each replica must have: the worst circle of points has more.
@@ -24,7 +29,6 @@ const LEAST: usize = KEYS / 12;
 
 /// One of those that are compared, ready for its turns.
 pub(crate) struct Running {
-    pub(crate) peer: Peer,
     pub(crate) port: u16,
     /// None for nobody.
     pub(crate) process: Option<Process>,
@@ -34,6 +38,14 @@ pub(crate) struct Running {
 pub(crate) struct Fleet {
     pub(crate) ports: Vec<u16>,
     _replicas: Vec<Process>,
+}
+
+/// What all stand on.
+#[derive(Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) certificate: &'a Certificate,
 }
 
 /// What the replicas of one proxy have counted.
@@ -65,31 +77,25 @@ impl Fleet {
 // === impl Running ===
 
 impl Running {
-    /// Starts it and returns once it has shown what it does. Fronts that plain questions can't reach are started only.
-    pub(crate) fn start(
-        peer: &Peer,
-        fleet: &Fleet,
-        folder: &Path,
-        front: Front,
-        key: Key,
-        workers: u8,
-    ) -> anyhow::Result<Self> {
+    /// Starts it and returns once it has shown what it does; over TLS and HTTP/2 only that it answers.
+    pub(crate) fn start(peer: &Peer, workers: u8, load: &Load, ground: &Ground<'_>) -> anyhow::Result<Self> {
+        let Ground { folder, fleet, certificate } = ground;
         if peer.kind == Kind::Direct {
-            return Ok(Self { peer: peer.clone(), port: fleet.ports[0], process: None });
+            return Ok(Self { port: fleet.ports[0], process: None });
         }
         let folder = folder.join(peer.name.replace(['/', ' '], "-"));
         std::fs::create_dir_all(&folder)?;
-        let port = ports::free()?;
-        let is_bounded = peer.is_bounded;
-        let setup = Setup { folder: &folder, port, replicas: &fleet.ports, front, key, workers, is_bounded };
-        let cores = if workers == 1 { Cores::Proxy } else { Cores::Both };
+        let Load { front, key, cores, .. } = *load;
+        let (port, is_bounded) = (ports::free()?, peer.is_bounded);
+        let replicas = fleet.ports.as_slice();
+        let setup = Setup { folder: &folder, port, replicas, front, key, workers, is_bounded, certificate };
         let mut process = peer.start(&setup, cores)?;
-        if front == Front::Http1 {
-            wait_until(&mut process, || shows_itself(port, key))?;
-        } else {
-            wait_until(&mut process, || Client::connect(port).map(drop))?;
-        }
-        Ok(Self { peer: peer.clone(), port, process: Some(process) })
+        let serves = || match front {
+            Front::Http1 => shows_itself(port, key),
+            Front::Http2 | Front::Tls => load::run(&folder, port, load, FEW, 1.0).map(drop),
+        };
+        wait_until(&mut process, serves)?;
+        Ok(Self { port, process: Some(process) })
     }
 
     /// What the replicas behind it have counted so far.

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::cores::Cores;
 use crate::peers::{Front, Key, Kind, Peer};
 
 /// A kind of load.
@@ -27,7 +28,7 @@ pub(crate) enum Scenario {
     Tls,
     /// HTTP/2 without TLS
     H2,
-    /// Two workers on two cores
+    /// One worker and two, on both cores
     Workers,
     /// How long answers take at fixed rates
     Latency,
@@ -44,7 +45,8 @@ pub(crate) struct Load {
     /// After each request the connection is closed.
     pub(crate) closes: bool,
     pub(crate) key: Key,
-    pub(crate) workers: u8,
+    /// What the proxy has; one has a core for itself.
+    pub(crate) cores: Cores,
     /// Connections that do nothing meanwhile.
     pub(crate) idle: usize,
 }
@@ -62,18 +64,25 @@ impl Scenario {
             Self::Idle => "Small GET beside 1000 idle connections",
             Self::Tls => "Small GET over TLS",
             Self::H2 => "Small GET over HTTP/2 without TLS",
-            Self::Workers => "Small GET, two workers on the two cores that they share with the load",
+            Self::Workers => "Small GET, one worker and two, on both cores, which they share with the load",
             Self::Latency => "Small GET at fixed rates",
         }
     }
 
-    /// Who has turns.
-    pub(crate) fn subjects(self, peers: &[Peer]) -> Vec<Peer> {
-        let mut subjects = vec![Peer::direct()];
+    /// Who has turns, with how many workers.
+    pub(crate) fn subjects(self, peers: &[Peer]) -> Vec<(Peer, u8)> {
+        let mut subjects = Vec::new();
+        // Replicas speak HTTP/1.1 without TLS.
+        if self.load().is_plain() {
+            subjects.push((Peer::direct(), 1));
+        }
         for peer in peers {
-            subjects.push(peer.clone());
+            subjects.push((peer.clone(), 1));
+            if self == Self::Workers {
+                subjects.push((peer.renamed(", two workers"), 2));
+            }
             if self == Self::Small && peer.kind == Kind::Ringhold {
-                subjects.push(peer.bounded());
+                subjects.push((peer.bounded(), 1));
             }
         }
         subjects
@@ -87,7 +96,7 @@ impl Scenario {
             answer_bytes: 0.0,
             closes: false,
             key: Key::Header,
-            workers: 1,
+            cores: Cores::Proxy,
             idle: 0,
         };
         match self {
@@ -99,7 +108,7 @@ impl Scenario {
             Self::Idle => Load { idle: 1000, ..small },
             Self::Tls => Load { front: Front::Tls, ..small },
             Self::H2 => Load { front: Front::Http2, key: Key::Path, ..small },
-            Self::Workers => Load { workers: 2, ..small },
+            Self::Workers => Load { cores: Cores::Both, ..small },
         }
     }
 }

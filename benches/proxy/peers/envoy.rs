@@ -11,7 +11,7 @@ pub(super) fn prepare(setup: &Setup<'_>) -> anyhow::Result<Arguments> {
 
 /// Its circuit breakers would refuse what goes beyond 1024; its own fields about a request would cost it time.
 fn configuration(setup: &Setup<'_>) -> String {
-    let Setup { folder: _, port, replicas, front, key, workers: _, is_bounded: _ } = setup;
+    let Setup { folder: _, port, replicas, front, key, workers: _, is_bounded: _, certificate } = setup;
     let endpoints: String = replicas
         .iter()
         .map(|port| {
@@ -23,7 +23,6 @@ fn configuration(setup: &Setup<'_>) -> String {
         Key::Path => ":path",
     };
     let codec = if *front == Front::Http2 { "HTTP2" } else { "HTTP1" };
-    let certificate = setup.certificate();
     let tls = if *front == Front::Tls {
         format!(
             "

@@ -6,7 +6,7 @@ use super::{Arguments, Front, Key, Setup};
 pub(super) const VERSION: &str = "0.9.1";
 
 pub(super) fn prepare(setup: &Setup<'_>) -> Arguments {
-    let Setup { folder: _, port, replicas, front, key, workers, is_bounded: _ } = setup;
+    let Setup { folder: _, port, replicas, front, key, workers, is_bounded: _, certificate } = setup;
     let replicas: Vec<String> = replicas.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     let key = match key {
         Key::Header => "X-Key",
@@ -18,8 +18,7 @@ pub(super) fn prepare(setup: &Setup<'_>) -> Arguments {
         Front::Http1 => {}
         Front::Http2 => arguments.push("h2c".into()),
         Front::Tls => {
-            let certificate = setup.certificate();
-            arguments.extend([certificate.certificate.into(), certificate.private_key.into()]);
+            arguments.extend([&certificate.certificate, &certificate.private_key].map(Into::into));
         }
     }
     arguments

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::{Arguments, Key, Setup};
+use super::{Arguments, Front, Key, Setup};
 use crate::ports;
 use crate::replica::HEALTH;
 
@@ -15,7 +15,7 @@ pub(super) fn prepare(setup: &Setup<'_>) -> anyhow::Result<Arguments> {
 
 /// It starts the replicas itself: the same program, which goes to the load's core.
 fn manifest(setup: &Setup<'_>) -> anyhow::Result<String> {
-    let Setup { folder: _, port, replicas, front: _, key, workers: _, is_bounded } = setup;
+    let Setup { folder: _, port, replicas, front, key, workers: _, is_bounded, certificate } = setup;
     let program = std::env::current_exe()?;
     let program = serde_json::to_string(program.to_str().context("a path that is no UTF-8")?)?;
     let key = match key {
@@ -23,6 +23,12 @@ fn manifest(setup: &Setup<'_>) -> anyhow::Result<String> {
         Key::Path => "path: {}",
     };
     let bounded = if *is_bounded { "boundedLoad: {factor: 1.25}" } else { "" };
+    let tls = if *front == Front::Tls {
+        let (certificate, key) = (certificate.certificate.display(), certificate.private_key.display());
+        format!(", tls: {{certificateFile: {certificate}, keyFile: {key}}}")
+    } else {
+        String::new()
+    };
     let count = replicas.len();
     Ok(format!(
         "apiVersion: ringhold.dev/v1alpha1
@@ -30,7 +36,7 @@ kind: LoadBalancer
 metadata: {{name: bench}}
 spec:
   replicas: {count}
-  listener: {{port: {port}}}
+  listener: {{port: {port}{tls}}}
   hashKey:
   - {key}
   {bounded}

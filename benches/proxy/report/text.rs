@@ -2,81 +2,131 @@
 
 use std::fmt;
 
-use super::{Machine, Report, Table};
+use super::targets::Verdict;
+use super::{Figures, Machine, Report, Table, best};
 use crate::args::Sizes;
-use crate::rounds::Series;
+use crate::latency::{Latency, PARTS, Percentiles, Times};
+use crate::rounds::{Series, Subject};
 use crate::spread::Spread;
+
+/// What others may use of the proxy's core before it is told, 0 to 1.
+const MOST_FOREIGN: f64 = 0.05;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { machine, versions, sizes, tables } = self;
         let Machine { cores, cpu, kernel, load_before, profile } = machine;
-        let Sizes { rounds, turn_seconds, connections } = sizes;
+        let Sizes { rounds, turn_seconds, connections, warms_up: _ } = sizes;
         let versions: Vec<String> = versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
         writeln!(f, "\n{cores} cores, {cpu}, Linux {kernel}, load before {load_before}; {profile}")?;
         writeln!(f, "{}", versions.join(", "))?;
         writeln!(
             f,
-            "Median (least – most) of {rounds} rounds, in each of which everybody has a turn of {turn_seconds} s; {connections} connections"
+            "Median (least – most) of {rounds} rounds, in each of which everybody has a turn of {turn_seconds} s; \
+             {connections} connections"
         )?;
         tables.iter().try_for_each(|table| write!(f, "\n{table}"))
     }
 }
 
-const COLUMNS: [&str; 9] =
-    ["", "CPU µs/request", "user", "system", "× best peer", "requests/s", "core used", "load's idle", "MiB"];
-
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, series } = self;
+        let Self { scenario, figures, verdicts } = self;
         writeln!(f, "{}", scenario.title())?;
-        let mut lines = vec![COLUMNS.map(str::to_owned)];
-        lines.extend(series.iter().filter(|series| series.void.is_none()).map(|series| self.line(series)));
-        let widths: Vec<usize> = (0..COLUMNS.len())
-            .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default())
-            .collect();
-        for line in &lines {
-            let mut text = format!("  {:<width$}", line[0], width = widths[0]);
-            for (cell, width) in line.iter().zip(&widths).skip(1) {
-                text.push_str(&format!("  {cell:>width$}"));
-            }
-            writeln!(f, "{}", text.trim_end())?;
+        match figures {
+            Figures::Loop(series) => write_loop(f, series)?,
+            Figures::Latency(latency) => write_latency(f, latency)?,
         }
-        for series in series {
-            if let Some(void) = &series.void {
-                writeln!(f, "  {} is void: {void}", series.name)?;
+        for Subject { name, void, left_out, .. } in figures.subjects() {
+            if let Some(void) = void {
+                writeln!(f, "  {name} IS VOID: {void}")?;
             }
+            if let Some(why) = left_out {
+                writeln!(f, "  {name} is left out: {why}")?;
+            }
+        }
+        for Verdict { name, target, of_allowed, is_reached } in verdicts {
+            let by = (of_allowed - 1.0).abs() * 100.0;
+            let outcome = if *is_reached { "reached, with" } else { "missed by" };
+            writeln!(f, "  {name}: {target}: {outcome} {by:.1} %{}", if *is_reached { " to spare" } else { "" })?;
         }
         Ok(())
     }
 }
 
-// === impl Table ===
-
-impl Table {
-    fn line(&self, series: &Series) -> [String; 9] {
-        let full = |spread: Spread, decimals: usize| {
-            let Spread { median, least, most } = spread;
-            format!("{median:.decimals$} ({least:.decimals$} – {most:.decimals$})")
-        };
-        let median = |spread: Spread, decimals: usize| format!("{:.decimals$}", spread.median);
-        let percent = |spread: Spread| format!("{:.0} %", spread.median * 100.0);
-        let rate = full(series.spread(|turn| turn.requests_per_second), 0);
-        let idle = percent(series.spread(|turn| turn.load_idle));
-        if series.is_direct {
-            let none = String::new;
-            return [series.name.clone(), none(), none(), none(), none(), rate, none(), idle, none()];
+fn write_loop(f: &mut fmt::Formatter<'_>, series: &[Series]) -> fmt::Result {
+    let names =
+        ["", "CPU µs/request", "user", "system", "× best peer", "requests/s", "core used", "load's idle", "MiB (peak)"];
+    let best = best(series, |_| true);
+    let mut lines = vec![names.map(str::to_owned).to_vec()];
+    lines.extend(series.iter().filter(|series| series.subject.counts()).map(|series| line(series, best)));
+    write_lines(f, &lines)?;
+    for series in series {
+        let foreign = series.spread(|turn| turn.foreign).median;
+        if foreign > MOST_FOREIGN && !series.subject.is_direct {
+            let name = &series.subject.name;
+            writeln!(f, "  others used {:.0} % of the core while {name} had its turns", foreign * 100.0)?;
         }
-        [
-            series.name.clone(),
-            full(series.spread(|turn| turn.cpu), 2),
-            median(series.spread(|turn| turn.user), 2),
-            median(series.spread(|turn| turn.system), 2),
-            self.best_peer().map_or_else(String::new, |best| full(series.ratio(best), 3)),
-            rate,
-            percent(series.spread(|turn| turn.used)),
-            idle,
-            format!("{:.1}", series.memory as f64 / 1024.0),
-        ]
     }
+    Ok(())
+}
+
+fn line(series: &Series, best: Option<&Series>) -> Vec<String> {
+    let median = |spread: Spread, decimals: usize| format!("{:.decimals$}", spread.median);
+    let percent = |spread: Spread| format!("{:.0} %", spread.median * 100.0);
+    let mebibytes = |kibibytes: u64| format!("{:.1}", kibibytes as f64 / 1024.0);
+    let (none, name) = (String::new, series.subject.name.clone());
+    let rate = full(series.spread(|turn| turn.requests_per_second), 0);
+    let idle = percent(series.spread(|turn| turn.load_idle));
+    if series.subject.is_direct {
+        return vec![name, none(), none(), none(), none(), rate, none(), idle, none()];
+    }
+    vec![
+        name,
+        full(series.spread(|turn| turn.cpu), 2),
+        median(series.spread(|turn| turn.user), 2),
+        median(series.spread(|turn| turn.system), 2),
+        best.map_or_else(none, |best| full(series.ratio(best), 3)),
+        rate,
+        percent(series.spread(|turn| turn.used)),
+        idle,
+        format!("{} ({})", mebibytes(series.memory), mebibytes(series.peak_memory)),
+    ]
+}
+
+fn write_latency(f: &mut fmt::Formatter<'_>, latency: &Latency) -> fmt::Result {
+    let Latency { slowest, capacity, series } = latency;
+    for (rate, part) in PARTS.iter().enumerate() {
+        let per_second = capacity * part;
+        writeln!(f, "  {per_second:.0} a second, {:.0} % of what {slowest} can; microseconds", part * 100.0)?;
+        let mut lines = vec![["", "p50", "p99", "p99.9", "of p99, load's own"].map(str::to_owned).to_vec()];
+        for Times { subject, rates } in series.iter().filter(|times| times.subject.counts()) {
+            let Percentiles { p50, p99, p999, own_p99 } = rates[rate];
+            let cells = [p50, p99, p999, own_p99].map(|spread| full(spread, 0));
+            lines.push([subject.name.clone()].into_iter().chain(cells).collect());
+        }
+        write_lines(f, &lines)?;
+    }
+    Ok(())
+}
+
+fn full(spread: Spread, decimals: usize) -> String {
+    let Spread { median, least, most } = spread;
+    format!("{median:.decimals$} ({least:.decimals$} – {most:.decimals$})")
+}
+
+/// In columns, the first to the left.
+fn write_lines(f: &mut fmt::Formatter<'_>, lines: &[Vec<String>]) -> fmt::Result {
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    for line in lines {
+        let cells = line.iter().enumerate().map(|(column, cell)| match column {
+            0 => format!("  {cell:<width$}", width = width(column)),
+            _ => format!("  {cell:>width$}", width = width(column)),
+        });
+        writeln!(f, "{}", cells.collect::<String>().trim_end())?;
+    }
+    Ok(())
 }
