@@ -157,7 +157,7 @@ impl Peer {
 
     /// The same with bounded load.
     pub(crate) fn bounded(&self) -> Self {
-        Self { is_bounded: true, ..self.renamed(", bounded load") }
+        Self { is_bounded: true, ..self.renamed(", bounded") }
     }
 
     pub(crate) fn renamed(&self, suffix: &str) -> Self {

@@ -79,7 +79,7 @@ impl Scenario {
         for peer in peers {
             subjects.push((peer.clone(), 1));
             if self == Self::Workers {
-                subjects.push((peer.renamed(", two workers"), 2));
+                subjects.push((peer.renamed(", 2 workers"), 2));
             }
             if self == Self::Small && peer.kind == Kind::Ringhold {
                 subjects.push((peer.bounded(), 1));

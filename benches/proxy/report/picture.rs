@@ -13,22 +13,20 @@ impl Report {
     pub(crate) fn picture(&self) -> Figure {
         let (machine, sizes) = (&self.machine, &self.sizes);
         let versions: Vec<String> = self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
-        let panels = self.tables.iter().map(Table::panel).collect();
+        let panels = self.tables.iter().filter(|table| table.is_drawn()).map(Table::panel).collect();
         Figure {
             title: self.finding(),
-            lead: format!(
-                "{}. {} cores, {}, Linux {}.",
-                versions.join(", "),
-                machine.cores,
-                machine.cpu,
-                machine.kernel
-            ),
+            lead: "µs of CPU time for each request: in the proxy itself and, softer, in the kernel. Dashed: the best of the others"
+                .to_owned(),
             panels,
-            notes: vec![format!(
-                "Each proxy has one core and one worker, unless told otherwise; load and replicas have the other core. \
-                 Medians of {} rounds in turns, {} connections.",
-                sizes.rounds, sizes.connections
-            )],
+            notes: vec![
+                format!(
+                    "Each proxy has one core and one worker, unless told otherwise; load and replicas have the other core. \
+                     Medians of {} rounds in turns, {} connections.",
+                    sizes.rounds, sizes.connections
+                ),
+                format!("{}; {}, Linux {}.", versions.join(", "), machine.cpu, machine.kernel),
+            ],
         }
     }
 
@@ -53,21 +51,25 @@ impl Report {
 // === impl Table ===
 
 impl Table {
+    fn is_drawn(&self) -> bool {
+        self.figures.subjects().into_iter().any(is_drawn)
+    }
+
     fn panel(&self) -> Panel {
         let title = self.scenario.title();
         match &self.figures {
             Figures::Loop(series) => Panel {
-                heading: format!("{title}: µs of CPU time for each request"),
-                remark: "in the proxy itself, and softer in the kernel; mark: the best of the others".to_owned(),
+                heading: title.to_owned(),
+                remark: String::new(),
                 chart: Chart::Bars(Bars {
                     rows: series.iter().filter(|series| is_drawn(&series.subject)).map(Series::bar).collect(),
                     mark: best(series, |_| true).map(|best| (best.cpu(), best.subject.name.clone())),
                 }),
             },
             Figures::Latency(latency) => Panel {
-                heading: format!("{title}: µs until the answer is there"),
+                heading: format!("{title}: until the answer is there"),
                 remark: format!(
-                    "p50, and softer up to p99; {:.0} a second, {:.0} % of what {} can",
+                    "µs: p50, and softer up to p99; {:.0} a second, {:.0} % of what {} can",
                     latency.capacity * PARTS[JUDGED],
                     PARTS[JUDGED] * 100.0,
                     latency.slowest
