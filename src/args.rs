@@ -1,6 +1,7 @@
 //! The command line. Every flag has a unit and help; those of commands that run long have an environment variable, too.
 
 mod ring;
+mod seeing;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ pub use ring::{
     Algorithm, AlgorithmArgs, AnswerArgs, ChangeArgs, CompareArgs, FleetArgs, MemberWeight, MovesArgs, Output,
     RingArgs, RingCommand, SharesArgs, SizeArgs,
 };
+pub use seeing::AccessLogArgs;
 
 /// A fleet of replicas and the consistent-hash ring in front of it.
 ///
@@ -179,6 +181,10 @@ pub struct ProxyArgs {
     /// How long running requests may take to finish at the end, in seconds; then they are cut
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "RINGHOLD_SHUTDOWN_SECONDS")]
     pub shutdown_seconds: Duration,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened into the help")]
+    pub access_log: AccessLogArgs,
 }
 
 /// What every long-running command has.

@@ -6,6 +6,7 @@
 //! `body`, `exchange`. Time is kept by `watch`.
 
 mod accept;
+mod access_log;
 mod body;
 mod connection;
 mod errors;
@@ -21,10 +22,12 @@ mod pool;
 mod retry;
 mod routing;
 mod service;
+mod sight;
 mod upgrade;
 mod watch;
 mod worker;
 
+pub use access_log::{AccessLog, AccessLogFormat, LogTarget, Sample};
 pub use errors::{ForwardError, REASON_HEADER, Reason};
 pub use metrics::ProxyMetrics;
 
@@ -39,10 +42,12 @@ use futures_util::future::join_all;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::proxy::access_log::Writer;
 use crate::proxy::health::Health;
 use crate::proxy::listen::Ports;
 use crate::proxy::metrics::Shard;
-use crate::proxy::worker::Command;
+use crate::proxy::sight::Sights;
+use crate::proxy::worker::{Command, Shared};
 use crate::ring::KeyHasher;
 use crate::routes::{ListenRequest, Reader};
 
@@ -75,6 +80,8 @@ pub struct ProxyConfig {
     pub port_grace: Duration,
     /// Length of a replica's first ejection; the second in a row is twice as long.
     pub ejection: Duration,
+    /// `None`: requests are counted, and not logged.
+    pub access_log: Option<AccessLog>,
 }
 
 /// A running proxy. Dropping it cuts everything off; [`ProxyHandle::shutdown`] does it in order.
@@ -84,12 +91,13 @@ pub struct ProxyHandle {
     threads: Vec<JoinHandle<()>>,
     ports: tokio::task::JoinHandle<()>,
     metrics: ProxyMetrics,
+    log: Option<Arc<Writer>>,
 }
 
 /// Starts the workers, and a task on the calling runtime that opens and closes ports.
 ///
 /// # Errors
-/// A thread or its runtime could not be made.
+/// A thread or its runtime could not be made, or the access log could not be opened.
 ///
 /// # Panics
 /// Outside a tokio runtime.
@@ -101,10 +109,14 @@ pub fn start(
     let config = Arc::new(config);
     let health = Arc::new(Health::new(config.ejection));
     let shards: Arc<[Arc<Shard>]> = (0..config.workers.get()).map(|_| Arc::default()).collect();
+    let log = config.access_log.as_ref().map(|log| Writer::start(&log.target, config.workers.get()).map(Arc::new));
+    let log = log.transpose()?;
     let (mut workers, mut threads) = (Vec::new(), Vec::new());
     for (index, shard) in shards.iter().enumerate() {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let shared = (Arc::clone(&config), Arc::clone(shard), Arc::clone(&health));
+        let sights = Sights::new(access_log::of_worker(&config, shard, log.as_deref()));
+        let (config, shard, health) = (Arc::clone(&config), Arc::clone(shard), Arc::clone(&health));
+        let shared = Shared { config, shard, health, sights };
         let reader = reader.clone();
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new().name(format!("proxy-{index}")).spawn(move || {
@@ -123,7 +135,7 @@ pub fn start(
     }
     let ports = Ports::new(config, workers.clone(), reader);
     let ports = tokio::spawn(ports.run(listen_requests));
-    Ok(ProxyHandle { workers, threads, ports, metrics: ProxyMetrics::new(shards) })
+    Ok(ProxyHandle { workers, threads, ports, metrics: ProxyMetrics::new(shards, log.as_ref()), log })
 }
 
 // === impl ProxyConfig ===
@@ -149,6 +161,7 @@ impl ProxyConfig {
             tunnel_grace: Duration::from_secs(5),
             port_grace: Duration::from_secs(10),
             ejection: Duration::from_secs(30),
+            access_log: None,
         }
     }
 }
@@ -160,6 +173,12 @@ impl ProxyHandle {
     #[must_use]
     pub fn metrics(&self) -> ProxyMetrics {
         self.metrics.clone()
+    }
+
+    /// Has the access log's file opened anew when it is called; does nothing where there is none.
+    pub fn reopen_log(&self) -> impl Fn() + Send + 'static {
+        let log = self.log.clone();
+        move || log.iter().for_each(|log| log.reopen())
     }
 
     /// Stops: accepts what is in the queue and nothing after it, closes idle connections, lets running requests finish,
@@ -177,6 +196,9 @@ impl ProxyHandle {
             tokio::task::spawn_blocking(|| threads.into_iter().filter_map(|thread| thread.join().err()).count());
         if joined.await.is_ok_and(|panicked| panicked > 0) {
             tracing::error!("a worker panicked");
+        }
+        if let Some(log) = &self.log {
+            log.finish().await;
         }
         cut
     }

@@ -14,7 +14,7 @@ use crate::args::{ProcessArgs, ProxyArgs};
 use crate::proxy::{self, ProxyConfig, ProxyHandle};
 use crate::ring::KeyHasher;
 use crate::routes::{ListenRequest, Reader, Requests};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Rotations, Shutdown};
 
 /// The admin server's clients have so long to finish once everything else has stopped.
 const LAST_QUESTIONS: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ pub(super) struct Front {
     proxy: Option<ProxyHandle>,
     reader: Reader,
     hasher: KeyHasher,
+    rotations: Rotations,
 }
 
 /// Everything answers.
@@ -50,15 +51,17 @@ impl Front {
         let admin = TcpListener::bind(address)
             .await
             .with_context(|| format!("--admin-address: {address}: choose another address or stop what has it"))?;
+        let rotations = Rotations::new().context("can't listen to signals")?;
         let hasher = KeyHasher::new(&proxy.hash_secret.0);
         let start = |requests| {
             let mut config = ProxyConfig::new(hasher);
             config.addresses = addresses;
             config.workers = proxy.workers.unwrap_or(config.workers);
+            config.access_log = proxy.access_log.config();
             proxy::start(config, reader.clone(), requests).context("can't start the proxy")
         };
         let proxy = listen_requests.map(start).transpose()?;
-        Ok(Self { admin, proxy, reader, hasher })
+        Ok(Self { admin, proxy, reader, hasher, rotations })
     }
 
     /// Answers from now on; ready once `is_ready` turns true.
@@ -68,7 +71,9 @@ impl Front {
         requests: Requests,
         mut is_ready: watch::Receiver<bool>,
     ) -> Serving {
-        let Self { admin, proxy, reader, hasher } = self;
+        let Self { admin, proxy, reader, hasher, rotations } = self;
+        let reopen = proxy.as_ref().map(ProxyHandle::reopen_log);
+        tokio::spawn(rotations.each(move || reopen.iter().for_each(|reopen| reopen())));
         if let Some(proxy) = &proxy {
             registry.register_collector(Box::new(proxy.metrics()));
         }

@@ -34,7 +34,14 @@ pub(super) struct Upload {
 }
 
 /// How an upload goes, for whoever awaits the response.
-pub(super) type UploadFate = Rc<Cell<Fate>>;
+pub(super) type UploadFate = Rc<Progress>;
+
+/// How an upload goes, and how far.
+#[derive(Debug)]
+pub(super) struct Progress {
+    fate: Cell<Fate>,
+    bytes: Cell<u64>,
+}
 
 /// How an upload goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +83,7 @@ impl RequestBody {
             return Self::Empty;
         }
         let left = if limit == 0 { u64::MAX } else { limit };
-        let fate = Rc::new(Cell::new(Fate::AwaitsReplica));
+        let fate = Rc::new(Progress { fate: Cell::new(Fate::AwaitsReplica), bytes: Cell::new(0) });
         Self::Streaming(Upload { inner, left, fate, watch: Arc::clone(watch), response_header })
     }
 
@@ -123,6 +130,23 @@ impl Body for RequestBody {
     }
 }
 
+// === impl Progress ===
+
+impl Progress {
+    pub(super) fn get(&self) -> Fate {
+        self.fate.get()
+    }
+
+    fn set(&self, fate: Fate) {
+        self.fate.set(fate);
+    }
+
+    /// That have come from the client.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+}
+
 // === impl Upload ===
 
 impl Upload {
@@ -145,6 +169,7 @@ impl Upload {
                     return Poll::Ready(Some(Err(BodyError::TooLarge)));
                 };
                 self.left = left;
+                self.fate.bytes.set(self.fate.bytes.get() + length);
                 Some(Ok(frame))
             }
         };
@@ -161,7 +186,8 @@ impl Upload {
 // === impl ResponseBody ===
 
 impl ResponseBody {
-    pub(super) fn own(bytes: Bytes, finish: Finish) -> Self {
+    pub(super) fn own(bytes: Bytes, mut finish: Finish) -> Self {
+        finish.bytes_out = bytes.len() as u64;
         Self::Own { bytes: (!bytes.is_empty()).then_some(bytes), _finish: finish }
     }
 
@@ -185,7 +211,7 @@ impl Body for ResponseBody {
                 match &polled {
                     Poll::Pending => {}
                     Poll::Ready(Some(Ok(frame))) => {
-                        exchange.on_frame();
+                        exchange.on_frame(frame);
                         if inner.is_end_stream() || frame.is_trailers() {
                             exchange.complete();
                         }

@@ -19,6 +19,7 @@ use crate::proxy::metrics::Kind;
 use crate::proxy::pool::{Replica, Sender};
 use crate::proxy::retry::is_idempotent;
 use crate::proxy::routing::Routed;
+use crate::proxy::sight::Sight;
 use crate::proxy::watch::Phase;
 use crate::routes::{Lease, Pick, Upstream};
 
@@ -28,8 +29,6 @@ pub(super) struct Answer {
     pub(super) lease: Lease,
     pub(super) replica: Rc<Replica>,
     pub(super) sender: Sender,
-    /// How the request's body goes on, if it had one.
-    pub(super) upload: Option<UploadFate>,
 }
 
 /// A try that brought no response.
@@ -60,6 +59,7 @@ struct Tries<'r> {
     lacks_host: bool,
     failed: Vec<Arc<Upstream>>,
     tried: Vec<Ordinal>,
+    sight: &'r mut Sight,
 }
 
 /// Sends the request to the key's replica, or to the next candidate that can take it.
@@ -71,6 +71,7 @@ pub(super) async fn forward(
     routed: &mut Rc<Routed>,
     hash: u64,
     request: Request<RequestBody>,
+    sight: &mut Sight,
 ) -> Result<Answer, ForwardError> {
     let attempts = routed.route.policy.retries.attempts;
     let repeatable = attempts > 0 && matches!(request.body(), RequestBody::Empty) && is_idempotent(request.method());
@@ -91,6 +92,7 @@ pub(super) async fn forward(
         is_over_budget: false,
         failed: Vec::new(),
         tried: Vec::new(),
+        sight,
     };
     let answer = tries.run().await;
     if repeatable {
@@ -113,11 +115,12 @@ impl Tries<'_> {
             let replica = self.client.worker.replica(lease.upstream(), &self.routed.metrics);
             replica.picks.add(1);
             self.routed.metrics.on_pick(first, despite);
+            self.sight.on_try(&replica.upstream, first);
             self.count_again();
             let Failed { error, sent } = match self.on_replica(&replica).await {
                 Ok((response, sender)) => {
-                    let upload = self.fate.take();
-                    return Ok(Answer { response, lease, replica, sender, upload });
+                    self.sight.on_answer();
+                    return Ok(Answer { response, lease, replica, sender });
                 }
                 Err(failed) => failed,
             };
@@ -145,6 +148,7 @@ impl Tries<'_> {
                 // should not wander for that. So this once the same replica is asked again, on a new connection.
                 Err(Failed { error, .. }) if self.repeat(&error) => {
                     self.count_again();
+                    self.sight.on_try_again();
                     replica.expire(u64::MAX);
                 }
                 done => return done,

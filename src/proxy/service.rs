@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::proxy::body::{Fate, RequestBody, ResponseBody};
 use crate::proxy::connection::Client;
 use crate::proxy::errors::{Reason, RequestEnd, accept};
-use crate::proxy::exchange::{Exchange, Finish};
+use crate::proxy::exchange::{Exchange, Finish, Outcome};
 use crate::proxy::forward::{Answer, forward};
 use crate::proxy::routing::Routed;
 use crate::proxy::watch::Phase;
@@ -42,7 +42,18 @@ pub(super) async fn handle(
     client.watch.mark_served();
     client.watch.enter(Phase::Await, client.idle.get());
     let (accept, version) = (accept(request.headers()), request.version());
-    let finish = Finish { client: Rc::clone(&client), metrics: None, status: None, started, version, goes_on: true };
+    let finish = Finish {
+        sight: client.worker.sights.begin(&request),
+        client: Rc::clone(&client),
+        metrics: None,
+        status: None,
+        outcome: Outcome::Left,
+        upload: None,
+        bytes_out: 0,
+        started,
+        version,
+        goes_on: true,
+    };
     let mut response = match proxy(&client, request, finish).await {
         Ok(response) => response,
         Err(Refused { reason, end, mut finish }) => {
@@ -51,7 +62,7 @@ pub(super) async fn handle(
                 None => client.worker.shard.on_unrouted(reason),
             }
             client.watch.enter(Phase::Stream, client.idle.get());
-            finish.status = Some(reason.status());
+            (finish.status, finish.outcome) = (Some(reason.status()), Outcome::Own(reason));
             reason.response(accept.as_ref(), end).map(|bytes| ResponseBody::own(bytes, finish))
         }
     };
@@ -79,10 +90,8 @@ async fn proxy(
     if policy.limits.max_body_bytes != 0 && length.is_some_and(|length| length > policy.limits.max_body_bytes) {
         return Err(Refused { reason: Reason::BodyTooLarge, end, finish });
     }
-    let key = {
-        let hasher = &client.worker.config.key_hasher;
-        key::of(&policy, request.headers(), request.uri(), &client.peer, hasher)
-    };
+    let mut key = key::of(&policy, request.headers(), request.uri(), &client.peer, client.worker.keys());
+    finish.sight.on_key(&routed, &mut key);
     client.worker.shard.on_source(key.source);
 
     let version = request.version();
@@ -96,11 +105,12 @@ async fn proxy(
     let request = request
         .map(|body| RequestBody::new(body, policy.limits.max_body_bytes, &client.watch, timeouts.response_header));
     let fate = request.body().fate();
+    finish.upload.clone_from(&fate);
     let end = || match fate.as_ref().map(|fate| fate.get()) {
         None | Some(Fate::Done) => RequestEnd::Read,
         Some(Fate::AwaitsClient | Fate::AwaitsReplica | Fate::TooLarge | Fate::Broken) => RequestEnd::Unread,
     };
-    match forward(client, &mut routed, key.hash, request).await {
+    match forward(client, &mut routed, key.hash, request, &mut finish.sight).await {
         Ok(answer) => respond(client, routed, answer, asked, finish).map_err(|(reason, finish)| Refused {
             reason,
             end: end(),
@@ -137,7 +147,7 @@ fn respond(
     asked: Asked,
     mut finish: Finish,
 ) -> Result<Response<ResponseBody>, (Reason, Finish)> {
-    let Answer { mut response, lease, replica, sender, upload } = answer;
+    let Answer { mut response, lease, replica, sender } = answer;
     let idle = routed.route.policy.timeouts.idle;
     if !headers::is_coding_supported(response.headers()) {
         return Err((Reason::BadResponse, finish));
@@ -152,7 +162,7 @@ fn respond(
     *response.version_mut() = Version::HTTP_11;
     if !switched {
         client.watch.enter(Phase::Stream, idle);
-        let exchange = Exchange { routed, replica, sender: Some(sender), lease: Some(lease), upload, finish };
+        let exchange = Exchange { routed, replica, sender: Some(sender), lease: Some(lease), finish };
         return Ok(response.map(|inner| ResponseBody::replica(inner, exchange)));
     }
     let (Some(to_client), Some(protocol)) = (asked.upgrade, protocol) else {
@@ -161,7 +171,7 @@ fn respond(
     let to_replica = hyper::upgrade::on(&mut response);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(UPGRADE, protocol);
-    finish.goes_on = false;
+    (finish.goes_on, finish.outcome) = (false, Outcome::Whole);
     replica.upstream.record_success();
     upgrade::start(client, to_client, to_replica, lease, idle);
     Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new(), finish)))

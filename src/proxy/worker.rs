@@ -16,9 +16,11 @@ use tokio::task::AbortHandle;
 use crate::proxy::ProxyConfig;
 use crate::proxy::accept::OpenPort;
 use crate::proxy::health::{Failure, Health};
+use crate::proxy::key::Keys;
 use crate::proxy::metrics::{RouteMetrics, Shard};
 use crate::proxy::pool::Replica;
 use crate::proxy::routing::{Routed, Routing};
+use crate::proxy::sight::Sights;
 use crate::proxy::watch::{Phase, Watch};
 use crate::routes::{Reader, Route, Upstream};
 
@@ -41,11 +43,20 @@ pub(super) enum Command {
     Drain { deadline: Duration, cut: oneshot::Sender<usize> },
 }
 
+/// What a worker is given.
+pub(super) struct Shared {
+    pub(super) config: Arc<ProxyConfig>,
+    pub(super) shard: Arc<Shard>,
+    pub(super) health: Arc<Health>,
+    pub(super) sights: Sights,
+}
+
 /// What a worker's tasks share.
 pub(super) struct Worker {
     pub(super) config: Arc<ProxyConfig>,
     pub(super) shard: Arc<Shard>,
     pub(super) http1: http1::Builder,
+    pub(super) sights: Sights,
     health: Arc<Health>,
     routing: RefCell<Routing>,
     connections: RefCell<HashMap<u64, Entry>>,
@@ -72,12 +83,8 @@ struct Registration {
 }
 
 /// Runs a worker on the current thread's local runtime until it is told to stop.
-pub(super) async fn run(
-    (config, shard, health): (Arc<ProxyConfig>, Arc<Shard>, Arc<Health>),
-    reader: Reader,
-    mut commands: mpsc::UnboundedReceiver<Command>,
-) {
-    let worker = Rc::new(Worker::new((config, shard, health), reader.clone()));
+pub(super) async fn run(shared: Shared, reader: Reader, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let worker = Rc::new(Worker::new(shared, reader.clone()));
     tokio::task::spawn_local(Rc::clone(&worker).sweep());
     tokio::task::spawn_local(Rc::clone(&worker).follow(reader));
     let mut ports: HashMap<u16, OpenPort> = HashMap::new();
@@ -107,7 +114,7 @@ pub(super) async fn run(
 // === impl Worker ===
 
 impl Worker {
-    fn new((config, shard, health): (Arc<ProxyConfig>, Arc<Shard>, Arc<Health>), reader: Reader) -> Self {
+    fn new(Shared { config, shard, health, sights }: Shared, reader: Reader) -> Self {
         let mut http1 = http1::Builder::new();
         // Heads are timed by the watch, which costs no timer per request.
         http1.header_read_timeout(None).max_header_size(config.max_header_bytes);
@@ -122,6 +129,7 @@ impl Worker {
             config,
             shard,
             http1,
+            sights,
             health,
             routing,
             connections: RefCell::default(),
@@ -144,6 +152,11 @@ impl Worker {
 
     pub(super) fn replica(&self, upstream: &Arc<Upstream>, metrics: &RouteMetrics) -> Rc<Replica> {
         self.routing.borrow_mut().replica(upstream, metrics)
+    }
+
+    /// How keys are hashed here, and whether anybody asks to see them.
+    pub(super) fn keys(&self) -> Keys<'_> {
+        Keys { hasher: &self.config.key_hasher, keep: self.sights.want_keys() }
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -217,6 +230,7 @@ impl Worker {
             for entry in self.connections.borrow().values() {
                 entry.watch.sweep(now);
             }
+            self.sights.flush();
             let pooled = self.routing.borrow().expire(self.tick.get().saturating_sub(idle_sweeps));
             if !pooled && self.connections.borrow().is_empty() {
                 self.busy.notified().await;

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod access_log;
 mod bounded;
 mod errors;
 mod headers;

@@ -9,6 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncod
 use prometheus_client::metrics::MetricType;
 
 use crate::model::{FleetId, Ordinal};
+use crate::proxy::access_log::{Writer, WriterStats};
 use crate::proxy::errors::Reason;
 use crate::proxy::metrics::Counter;
 use crate::proxy::metrics::shard::{BOUNDS, Kind, RouteMetrics, Shard, Source};
@@ -18,6 +19,7 @@ use crate::routes::Verdict;
 #[derive(Debug, Clone)]
 pub struct ProxyMetrics {
     shards: Arc<[Arc<Shard>]>,
+    log: Option<Arc<WriterStats>>,
 }
 
 /// One LoadBalancer's counters over all workers.
@@ -44,8 +46,8 @@ type Sums = BTreeMap<FleetId, Sum>;
 // === impl ProxyMetrics ===
 
 impl ProxyMetrics {
-    pub(in crate::proxy) fn new(shards: Arc<[Arc<Shard>]>) -> Self {
-        Self { shards }
+    pub(in crate::proxy) fn new(shards: Arc<[Arc<Shard>]>, log: Option<&Arc<Writer>>) -> Self {
+        Self { shards, log: log.map(|log| log.stats()) }
     }
 
     /// Connections that clients have open now.
@@ -121,6 +123,12 @@ impl ProxyMetrics {
             counters(encoder, "ringhold_upstream_connections", "Connections to replicas taken for a request")?;
         write(&mut family, &[("kind", "new")], self.total(|shard| &shard.upstream_new))?;
         write(&mut family, &[("kind", "reused")], self.total(|shard| &shard.upstream_reused))?;
+        if let Some(log) = &self.log {
+            let help = "Lines that are missing in the access log, by why";
+            let mut family = counters(encoder, "ringhold_access_log_dropped", help)?;
+            write(&mut family, &[("reason", "QueueFull")], self.total(|shard| &shard.log_dropped))?;
+            write(&mut family, &[("reason", "WriteFailed")], log.failed())?;
+        }
         let help = "Connections that clients have open";
         let mut gauge = encoder.encode_descriptor("ringhold_client_connections", help, None, MetricType::Gauge)?;
         gauge.encode_gauge(&i64::try_from(self.client_connections()).unwrap_or(i64::MAX))

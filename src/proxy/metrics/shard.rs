@@ -78,6 +78,8 @@ pub(in crate::proxy) struct Shard {
     pub(in crate::proxy) closed: Counter,
     pub(in crate::proxy) upstream_new: Counter,
     pub(in crate::proxy) upstream_reused: Counter,
+    /// Lines of the access log that found no room.
+    pub(in crate::proxy) log_dropped: Counter,
     pub(super) sources: [Counter; Source::ALL.len()],
     /// Answers to requests that no LoadBalancer had.
     pub(super) unrouted: [Counter; Reason::ALL.len()],
@@ -101,6 +103,11 @@ impl Counter {
 impl Source {
     pub(super) const ALL: [&str; 8] =
         ["header", "cookie", "new_cookie", "query", "path", "source_ip", "random", "none"];
+
+    /// As a label.
+    pub(in crate::proxy) const fn as_str(self) -> &'static str {
+        Self::ALL[self as usize]
+    }
 }
 
 impl Kind {
