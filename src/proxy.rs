@@ -18,6 +18,7 @@ mod host;
 mod key;
 mod listen;
 mod metrics;
+mod outcome;
 mod pool;
 mod retry;
 mod routing;

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{StatusCode, Version};
@@ -11,9 +11,9 @@ use http_body::Frame;
 
 use crate::proxy::body::{Fate, UploadFate};
 use crate::proxy::connection::Client;
-use crate::proxy::errors::Reason;
 use crate::proxy::health::Failure;
 use crate::proxy::metrics::RouteMetrics;
+use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::pool::{Replica, Sender};
 use crate::proxy::routing::Routed;
 use crate::proxy::sight::Sight;
@@ -46,30 +46,6 @@ pub(super) struct Finish {
     /// Whether the connection goes on to another request; an upgraded one does not.
     pub(super) goes_on: bool,
     pub(super) sight: Sight,
-}
-
-/// How a response came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The client left, or was too slow, before it had all of it.
-    Left,
-    /// It was a replica's, and whole.
-    Whole,
-    /// It was ours.
-    Own(Reason),
-    /// The replica broke off in the middle.
-    Broken,
-}
-
-/// All that is to be said of a request that is over.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
-    pub(super) status: u16,
-    pub(super) outcome: Outcome,
-    /// Of bodies.
-    pub(super) bytes_in: u64,
-    pub(super) bytes_out: u64,
-    pub(super) took: Duration,
 }
 
 // === impl Exchange ===
@@ -108,42 +84,19 @@ impl Exchange {
     }
 }
 
-// === impl Outcome, Ended ===
-
-impl Outcome {
-    /// Why it is not simply a replica's whole answer.
-    pub(super) const fn reason(self) -> Option<&'static str> {
-        match self {
-            Self::Left => Some("ClientGone"),
-            Self::Whole => None,
-            Self::Own(reason) => Some(reason.as_str()),
-            Self::Broken => Some("BrokenResponse"),
-        }
-    }
-}
-
-impl Ended {
-    /// What nginx writes where the client left before there was a status.
-    const NO_STATUS: u16 = 499;
-
-    /// Whether it is the service's failure.
-    pub(super) fn is_failure(&self) -> bool {
-        self.status >= 500 || self.outcome == Outcome::Broken
-    }
-}
-
 // === impl Finish ===
 
 impl Drop for Finish {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
-        if let Some(metrics) = &self.metrics {
-            metrics.on_end(self.status, took);
-        }
         let status = self.status.map_or(Ended::NO_STATUS, |status| status.as_u16());
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes());
-        let ended = Ended { status, outcome: self.outcome, bytes_in, bytes_out: self.bytes_out, took };
-        self.sight.end(&self.client, ended);
+        let (outcome, bytes_out, took) = (self.outcome, self.bytes_out, self.started.elapsed());
+        let ended = Ended { status, outcome, bytes_in, bytes_out, took };
+        match &self.metrics {
+            Some(metrics) => metrics.on_end(&ended),
+            None => self.client.worker.shard.unrouted.add(&ended),
+        }
+        self.sight.end(&self.client, &ended);
         if self.goes_on {
             self.client.watch.enter(Phase::Idle, self.client.worker.idle(self.client.idle.get()));
         }

@@ -1,5 +1,6 @@
 //! One request, from its head to its response's head.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use hyper::upgrade::OnUpgrade;
 use crate::proxy::body::{Fate, RequestBody, ResponseBody};
 use crate::proxy::connection::Client;
 use crate::proxy::errors::{Reason, RequestEnd, accept};
-use crate::proxy::exchange::{Exchange, Finish, Outcome};
+use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::forward::{Answer, forward};
+use crate::proxy::outcome::Outcome;
 use crate::proxy::routing::Routed;
 use crate::proxy::watch::Phase;
 use crate::proxy::{headers, host, key, upgrade};
@@ -57,10 +59,6 @@ pub(super) async fn handle(
     let mut response = match proxy(&client, request, finish).await {
         Ok(response) => response,
         Err(Refused { reason, end, mut finish }) => {
-            match &finish.metrics {
-                Some(metrics) => metrics.on_error(reason),
-                None => client.worker.shard.on_unrouted(reason),
-            }
             client.watch.enter(Phase::Stream, client.idle.get());
             (finish.status, finish.outcome) = (Some(reason.status()), Outcome::Own(reason));
             reason.response(accept.as_ref(), end).map(|bytes| ResponseBody::own(bytes, finish))
@@ -173,6 +171,14 @@ fn respond(
     response.headers_mut().insert(UPGRADE, protocol);
     (finish.goes_on, finish.outcome) = (false, Outcome::Whole);
     replica.upstream.record_success();
-    upgrade::start(client, to_client, to_replica, lease, idle);
+    let traffic = upgrade::Traffic {
+        client: Rc::clone(client),
+        metrics: Arc::clone(&routed.metrics),
+        sight: finish.sight.take(),
+        started: finish.started,
+        bytes_in: Cell::new(0),
+        bytes_out: Cell::new(0),
+    };
+    upgrade::start(to_client, to_replica, lease, idle, traffic);
     Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new(), finish)))
 }

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use crate::proxy::access_log::{Line, Log};
 use crate::proxy::connection::Client;
-use crate::proxy::exchange::Ended;
 use crate::proxy::key::{self, Key};
+use crate::proxy::outcome::Ended;
 use crate::proxy::routing::Routed;
 use crate::routes::{Upstream, Verdict};
 
@@ -115,9 +115,18 @@ impl Sight {
         }
     }
 
+    /// Moves on with what goes on after the response: a tunnel.
+    pub(super) fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+
     /// The response is over.
-    pub(super) fn end(&mut self, client: &Client, ended: Ended) {
-        if let (Some(notes), Some(log)) = (self.0.take(), &client.worker.sights.log)
+    pub(super) fn end(&mut self, client: &Client, ended: &Ended) {
+        let Some(notes) = self.0.take() else { return };
+        if let (Some(routed), Some(latency)) = (&notes.routed, notes.answered_after) {
+            routed.metrics.upstream_latency.get_or_init(Box::default).add(latency);
+        }
+        if let Some(log) = &client.worker.sights.log
             && (notes.sampled || ended.is_failure())
         {
             log.write(&notes.line(&client.peer, ended, log.config.keys));
@@ -144,8 +153,8 @@ impl Notes {
         }
     }
 
-    fn line<'a>(&'a self, peer: &'a HeaderValue, ended: Ended, shows_keys: bool) -> Line<'a> {
-        let Ended { status, outcome, bytes_in, bytes_out, took } = ended;
+    fn line<'a>(&'a self, peer: &'a HeaderValue, ended: &Ended, shows_keys: bool) -> Line<'a> {
+        let Ended { status, outcome, bytes_in, bytes_out, took } = *ended;
         let [host, target, user_agent, referer, trace_parent] = self.head.parts();
         let policy = self.routed.as_ref().map(|routed| &*routed.route.policy).filter(|_| !shows_keys);
         let conceal = |text| key::conceal(policy, String::from_utf8_lossy(text));
