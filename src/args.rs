@@ -20,7 +20,7 @@ pub use ring::{
     Algorithm, AlgorithmArgs, AnswerArgs, ChangeArgs, CompareArgs, FleetArgs, MemberWeight, MovesArgs, Output,
     RingArgs, RingCommand, SharesArgs, SizeArgs,
 };
-pub use seeing::AccessLogArgs;
+pub use seeing::{AccessLogArgs, TracesArgs};
 
 /// A fleet of replicas and the consistent-hash ring in front of it.
 ///
@@ -185,6 +185,10 @@ pub struct ProxyArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "flattened into the help")]
     pub access_log: AccessLogArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened into the help")]
+    pub traces: TracesArgs,
 }
 
 /// What every long-running command has.

@@ -24,6 +24,7 @@ mod retry;
 mod routing;
 mod service;
 mod sight;
+mod trace;
 mod upgrade;
 mod watch;
 mod worker;
@@ -40,6 +41,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use opentelemetry_sdk::trace::SdkTracer;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -83,6 +85,8 @@ pub struct ProxyConfig {
     pub ejection: Duration,
     /// `None`: requests are counted, and not logged.
     pub access_log: Option<AccessLog>,
+    /// Makes spans of requests and their tries; `None`: a client's trace context passes through as it came.
+    pub tracer: Option<SdkTracer>,
 }
 
 /// A running proxy. Dropping it cuts everything off; [`ProxyHandle::shutdown`] does it in order.
@@ -115,7 +119,7 @@ pub fn start(
     let (mut workers, mut threads) = (Vec::new(), Vec::new());
     for (index, shard) in shards.iter().enumerate() {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let sights = Sights::new(access_log::of_worker(&config, shard, log.as_deref()));
+        let sights = Sights::new(access_log::of_worker(&config, shard, log.as_deref()), config.tracer.clone());
         let (config, shard, health) = (Arc::clone(&config), Arc::clone(shard), Arc::clone(&health));
         let shared = Shared { config, shard, health, sights };
         let reader = reader.clone();
@@ -163,6 +167,7 @@ impl ProxyConfig {
             port_grace: Duration::from_secs(10),
             ejection: Duration::from_secs(30),
             access_log: None,
+            tracer: None,
         }
     }
 }

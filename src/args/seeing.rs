@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use crate::proxy::{AccessLog, AccessLogFormat, LogTarget, Sample};
+use crate::telemetry::traces::TracesConfig;
 
 /// The access log.
 #[derive(Debug, ClapArgs)]
@@ -56,7 +57,22 @@ pub struct AccessLogArgs {
     pub keys: bool,
 }
 
-// === impl AccessLogArgs ===
+/// Where traces go. What else there is to say, the environment variables of OpenTelemetry say.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Traces")]
+pub struct TracesArgs {
+    /// URL of a collector that takes OTLP over HTTP: requests and their tries are sent there as spans. The other variables
+    /// of OpenTelemetry are understood, too: OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME, …
+    /// [default: no traces]
+    #[arg(long = "otlp-endpoint", value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub endpoint: Option<String>,
+
+    /// The same for traces alone, with its path
+    #[arg(long = "otlp-traces-endpoint", value_name = "URL", env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")]
+    pub traces_endpoint: Option<String>,
+}
+
+// === impl AccessLogArgs, TracesArgs ===
 
 impl AccessLogArgs {
     /// What the proxy takes; `None`: no access log.
@@ -69,6 +85,15 @@ impl AccessLogArgs {
             file => LogTarget::File(file.clone()),
         };
         Some(AccessLog { target, format: *format, sample: *sample, all_errors: *all_errors, keys: *keys })
+    }
+}
+
+impl TracesArgs {
+    /// What the export takes.
+    #[must_use]
+    pub fn config(&self) -> TracesConfig {
+        let Self { endpoint, traces_endpoint } = self;
+        TracesConfig { endpoint: endpoint.clone(), traces_endpoint: traces_endpoint.clone() }
     }
 }
 

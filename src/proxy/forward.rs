@@ -119,11 +119,12 @@ impl Tries<'_> {
             self.count_again();
             let Failed { error, sent } = match self.on_replica(&replica).await {
                 Ok((response, sender)) => {
-                    self.sight.on_answer();
+                    self.sight.on_answer(response.status());
                     return Ok(Answer { response, lease, replica, sender });
                 }
                 Err(failed) => failed,
             };
+            self.sight.on_failure(error.reason());
             self.client.worker.on_failure(self.routed, &replica.upstream, blame(&error));
             let goes_on = if sent { self.repeat(&error) } else { self.go_elsewhere(&error) };
             if !goes_on {
@@ -148,6 +149,7 @@ impl Tries<'_> {
                 // should not wander for that. So this once the same replica is asked again, on a new connection.
                 Err(Failed { error, .. }) if self.repeat(&error) => {
                     self.count_again();
+                    self.sight.on_failure(error.reason());
                     self.sight.on_try_again();
                     replica.expire(u64::MAX);
                 }
@@ -178,6 +180,7 @@ impl Tries<'_> {
                 let host = HeaderValue::from_maybe_shared(replica.upstream.address.to_string());
                 request.headers_mut().insert(HOST, host.expect("addresses are written in visible ASCII"));
             }
+            self.sight.on_send(request.headers_mut());
             let mut sending = pin!(sender.try_send_request(request));
             poll_fn(|cx| match sending.as_mut().poll(cx) {
                 Poll::Pending if watch.is_expired() => Poll::Ready(None),

@@ -81,6 +81,7 @@ async fn proxy(
         Err(reason) => return Err(Refused { reason, end, finish }),
     };
     finish.metrics = Some(Arc::clone(&routed.metrics));
+    finish.sight.on_route(&routed);
     let policy = Arc::clone(&routed.route.policy);
     client.idle.set(policy.timeouts.idle);
     routed.budget.deposit(client.worker.second_of(finish.started));
@@ -89,7 +90,7 @@ async fn proxy(
         return Err(Refused { reason: Reason::BodyTooLarge, end, finish });
     }
     let mut key = key::of(&policy, request.headers(), request.uri(), &client.peer, client.worker.keys());
-    finish.sight.on_key(&routed, &mut key);
+    finish.sight.on_key(&mut key);
     client.worker.shard.on_source(key.source);
 
     let version = request.version();

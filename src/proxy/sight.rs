@@ -1,27 +1,31 @@
-//! What is noted of a request for those who look at it: for now, the access log. Where nobody looks, a sight is one word
+//! What is noted of a request for those who look at it: the access log and traces. Where nobody looks, a sight is one word
 //! that stays empty, and its hooks do nothing.
+
+mod head;
+
+pub(super) use head::Head;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, REFERER, USER_AGENT};
-use http::{HeaderName, HeaderValue, Method, Request, Version};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
+use opentelemetry_sdk::trace::SdkTracer;
 
 use crate::proxy::access_log::{Line, Log};
 use crate::proxy::connection::Client;
-use crate::proxy::key::{self, Key};
+use crate::proxy::errors::Reason;
+use crate::proxy::key::Key;
 use crate::proxy::outcome::Ended;
 use crate::proxy::routing::Routed;
+use crate::proxy::trace::{Attempt, Parent, Told, Trace};
 use crate::routes::{Upstream, Verdict};
-
-/// The W3C's name for where a request belongs.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Who looks at one worker's requests.
 pub(super) struct Sights {
     log: Option<Log>,
+    tracer: Option<SdkTracer>,
 }
 
 /// What is seen of one request. Ends with [`Sight::end`].
@@ -32,37 +36,40 @@ struct Notes {
     began: Timestamp,
     /// Logged however it ends.
     sampled: bool,
-    method: Method,
-    version: Version,
+    trace: Option<Trace>,
     head: Head,
     routed: Option<Rc<Routed>>,
     key_source: Option<&'static str>,
     key: Option<Box<[u8]>>,
     tries: u32,
-    /// When the last one began, and by whom it was taken.
-    last: Option<(Instant, Arc<Upstream>, Verdict)>,
+    /// The last try.
+    last: Option<Try>,
     answered_after: Option<Duration>,
 }
 
-/// What a client said, copied: its own bytes are the connection's read buffer, which has to be free for the next head.
-struct Head {
-    bytes: Vec<u8>,
-    /// Where host, target, user agent, referer and trace parent end.
-    ends: [usize; 5],
+struct Try {
+    began: Instant,
+    upstream: Arc<Upstream>,
+    /// What became of the key's first candidate.
+    first: Verdict,
 }
 
 // === impl Sights ===
 
 impl Sights {
-    pub(super) fn new(log: Option<Log>) -> Self {
-        Self { log }
+    pub(super) fn new(log: Option<Log>, tracer: Option<SdkTracer>) -> Self {
+        Self { log, tracer }
     }
 
     /// A request has come.
     pub(super) fn begin<B>(&self, request: &Request<B>) -> Sight {
-        let Some(log) = &self.log else { return Sight(None) };
-        let sampled = log.config.sample.takes_one();
-        Sight((sampled || log.config.all_errors).then(|| Box::new(Notes::new(request, sampled))))
+        if self.log.is_none() && self.tracer.is_none() {
+            return Sight(None);
+        }
+        let sampled = self.log.as_ref().is_some_and(|log| log.config.sample.takes_one());
+        let is_looked_at =
+            sampled || self.tracer.is_some() || self.log.as_ref().is_some_and(|log| log.config.all_errors);
+        Sight(is_looked_at.then(|| Box::new(Notes::new(request, sampled, self.tracer.as_ref()))))
     }
 
     /// Whether somebody wants to see keys themselves.
@@ -81,10 +88,16 @@ impl Sights {
 // === impl Sight ===
 
 impl Sight {
-    /// The request belongs to this LoadBalancer, and this is its key.
-    pub(super) fn on_key(&mut self, routed: &Rc<Routed>, key: &mut Key) {
+    /// The request belongs to this LoadBalancer.
+    pub(super) fn on_route(&mut self, routed: &Rc<Routed>) {
         if let Some(notes) = &mut self.0 {
             notes.routed = Some(Rc::clone(routed));
+        }
+    }
+
+    /// This is its key.
+    pub(super) fn on_key(&mut self, key: &mut Key) {
+        if let Some(notes) = &mut self.0 {
             notes.key_source = Some(key.source.as_str());
             notes.key = key.value.take();
         }
@@ -93,25 +106,40 @@ impl Sight {
     /// A try begins, at this replica.
     pub(super) fn on_try(&mut self, upstream: &Arc<Upstream>, first: Verdict) {
         if let Some(notes) = &mut self.0 {
-            notes.tries += 1;
-            notes.last = Some((Instant::now(), Arc::clone(upstream), first));
+            notes.begin_try(Arc::clone(upstream), first);
         }
     }
 
     /// Another begins, at the same one.
     pub(super) fn on_try_again(&mut self) {
-        if let Some(notes) = &mut self.0 {
-            notes.tries += 1;
-            if let Some((began, ..)) = &mut notes.last {
-                *began = Instant::now();
-            }
+        if let Some(notes) = &mut self.0
+            && let Some(Try { upstream, first, .. }) = notes.last.take()
+        {
+            notes.begin_try(upstream, first);
+        }
+    }
+
+    /// Its head is about to be sent.
+    pub(super) fn on_send(&self, headers: &mut HeaderMap) {
+        if let Some(Notes { trace: Some(trace), .. }) = self.0.as_deref() {
+            trace.sign(headers);
+        }
+    }
+
+    /// It brought no answer.
+    pub(super) fn on_failure(&mut self, reason: Reason) {
+        if let Some(Notes { trace: Some(trace), .. }) = self.0.as_deref_mut() {
+            trace.on_failure(reason.as_str());
         }
     }
 
     /// A response's head has come.
-    pub(super) fn on_answer(&mut self) {
+    pub(super) fn on_answer(&mut self, status: StatusCode) {
         if let Some(notes) = &mut self.0 {
-            notes.answered_after = notes.last.as_ref().map(|(began, ..)| began.elapsed());
+            notes.answered_after = notes.last.as_ref().map(|last| last.began.elapsed());
+            if let Some(trace) = &mut notes.trace {
+                trace.on_answer(status.as_u16());
+            }
         }
     }
 
@@ -122,14 +150,19 @@ impl Sight {
 
     /// The response is over.
     pub(super) fn end(&mut self, client: &Client, ended: &Ended) {
-        let Some(notes) = self.0.take() else { return };
+        let Some(mut notes) = self.0.take() else { return };
         if let (Some(routed), Some(latency)) = (&notes.routed, notes.answered_after) {
             routed.metrics.upstream_latency.get_or_init(Box::default).add(latency);
         }
+        let trace = notes.trace.take();
         if let Some(log) = &client.worker.sights.log
-            && (notes.sampled || ended.is_failure())
+            && (notes.sampled || (log.config.all_errors && ended.is_failure()))
         {
-            log.write(&notes.line(&client.peer, ended, log.config.keys));
+            let trace_id = trace.as_ref().map(Trace::id);
+            log.write(&notes.line(&client.peer, ended, trace_id.as_deref(), log.config.keys));
+        }
+        if let Some(trace) = trace {
+            trace.end(&notes.told(&client.peer), ended);
         }
     }
 }
@@ -137,12 +170,12 @@ impl Sight {
 // === impl Notes ===
 
 impl Notes {
-    fn new<B>(request: &Request<B>, sampled: bool) -> Self {
+    fn new<B>(request: &Request<B>, sampled: bool, tracer: Option<&SdkTracer>) -> Self {
+        let began = Timestamp::now();
         Self {
-            began: Timestamp::now(),
+            began,
             sampled,
-            method: request.method().clone(),
-            version: request.version(),
+            trace: tracer.map(|tracer| Trace::begin(tracer, request, began.into())),
             head: Head::of(request),
             routed: None,
             key_source: None,
@@ -153,94 +186,52 @@ impl Notes {
         }
     }
 
-    fn line<'a>(&'a self, peer: &'a HeaderValue, ended: &Ended, shows_keys: bool) -> Line<'a> {
+    fn begin_try(&mut self, upstream: Arc<Upstream>, first: Verdict) {
+        if let Some(trace) = &mut self.trace {
+            let route = self.routed.as_ref().map(|routed| &*routed.route);
+            trace.on_try(&Attempt { head: &self.head, route, upstream: &upstream, first, number: self.tries });
+        }
+        self.tries += 1;
+        self.last = Some(Try { began: Instant::now(), upstream, first });
+    }
+
+    fn told<'a>(&'a self, peer: &'a HeaderValue) -> Told<'a> {
+        let route = self.routed.as_ref().map(|routed| &*routed.route);
+        Told { head: &self.head, peer: peer.to_str().unwrap_or(""), route, key_source: self.key_source }
+    }
+
+    /// `trace`: ours, if there is one.
+    fn line<'a>(&'a self, peer: &'a HeaderValue, ended: &Ended, trace: Option<&'a str>, shows_keys: bool) -> Line<'a> {
         let Ended { status, outcome, bytes_in, bytes_out, took } = *ended;
-        let [host, target, user_agent, referer, trace_parent] = self.head.parts();
-        let policy = self.routed.as_ref().map(|routed| &*routed.route.policy).filter(|_| !shows_keys);
-        let conceal = |text| key::conceal(policy, String::from_utf8_lossy(text));
-        let id = self.routed.as_ref().map(|routed| &routed.route.id);
-        let (upstream, first) = self.last.as_ref().map(|(_, upstream, first)| (upstream, *first)).unzip();
+        let route = self.routed.as_ref().map(|routed| &*routed.route);
+        let conceals = route.map(|route| &*route.policy).filter(|_| !shows_keys);
+        let last = self.last.as_ref();
         Line {
             time: self.began,
             client: peer.to_str().unwrap_or(""),
-            method: self.method.as_str(),
-            host: String::from_utf8_lossy(host),
-            target: conceal(target),
-            protocol: protocol(self.version),
+            method: self.head.method.as_str(),
+            host: self.head.host(),
+            target: self.head.target(conceals),
+            protocol: self.head.protocol(),
             status,
             reason: outcome.reason(),
             bytes_in,
             bytes_out,
             duration: took,
             upstream: self.answered_after,
-            namespace: id.map(|id| &*id.namespace),
-            load_balancer: id.map(|id| &*id.name),
-            ordinal: upstream.map(|upstream| upstream.ordinal.0),
-            replica: upstream.map(|upstream| upstream.name.as_str()),
+            namespace: route.map(|route| &*route.id.namespace),
+            load_balancer: route.map(|route| &*route.id.name),
+            ordinal: last.map(|last| last.upstream.ordinal.0),
+            replica: last.map(|last| last.upstream.name.as_str()),
             tries: self.tries,
             key_source: self.key_source,
             key: self.key.as_deref().filter(|_| shows_keys).map(String::from_utf8_lossy),
-            first_candidate: first.map(Verdict::as_str),
-            user_agent: String::from_utf8_lossy(user_agent),
-            referer: conceal(referer),
-            trace_id: trace_id(trace_parent),
+            first_candidate: last.map(|last| last.first.as_str()),
+            user_agent: self.head.user_agent(),
+            referer: self.head.referer(conceals),
+            trace_id: trace.or_else(|| Some(Parent::parse(self.head.trace_parent())?.trace)),
         }
     }
-}
-
-// === impl Head ===
-
-impl Head {
-    fn of<B>(request: &Request<B>) -> Self {
-        let (uri, headers) = (request.uri(), request.headers());
-        let field = |name: &HeaderName| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
-        let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
-        let target = uri.path_and_query().map(|target| target.as_str().as_bytes());
-        let parts = [
-            authority.unwrap_or_else(|| field(&HOST)),
-            // Of CONNECT the authority is all there is.
-            target.or(authority).unwrap_or_default(),
-            field(&USER_AGENT),
-            field(&REFERER),
-            field(&TRACEPARENT),
-        ];
-        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
-        let ends = parts.map(|part| {
-            bytes.extend_from_slice(part);
-            bytes.len()
-        });
-        Self { bytes, ends }
-    }
-
-    fn parts(&self) -> [&[u8]; 5] {
-        let mut begin = 0;
-        self.ends.map(|end| &self.bytes[std::mem::replace(&mut begin, end)..end])
-    }
-}
-
-fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "HTTP/0.9",
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2.0",
-        Version::HTTP_3 => "HTTP/3.0",
-        _ => "HTTP/1.1",
-    }
-}
-
-/// Of a valid trace parent (W3C Trace Context §3.2): version, trace, span and flags in lower-case hexadecimal.
-fn trace_id(parent: &[u8]) -> Option<&str> {
-    let parent = str::from_utf8(parent).ok()?;
-    let mut parts = parent.split('-');
-    let mut next = |length| {
-        let is_hex = |part: &&str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        parts.next().filter(|part| part.len() == length).filter(is_hex)
-    };
-    let (version, trace, span, _flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
-    let is_last = parts.next().is_none();
-    let names = |id: &str| id.bytes().any(|byte| byte != b'0');
-    // Of later versions only the beginning is known.
-    (version != "ff" && (version != "00" || is_last) && names(trace) && names(span)).then_some(trace)
 }
 
 #[cfg(test)]
@@ -248,42 +239,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_is_named_by_a_valid_parent_only() {
-        const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let of = |parent: &str| trace_id(parent.as_bytes()).map(str::to_owned);
-        assert_eq!(of(&format!("00-{TRACE}-00f067aa0ba902b7-01")), Some(TRACE.to_owned()));
-        assert_eq!(of(&format!("cc-{TRACE}-00f067aa0ba902b7-01-what-comes")), Some(TRACE.to_owned()));
-        for wrong in [
-            "",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-        ] {
-            assert_eq!(of(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_head_is_read_back_as_it_came() {
-        let request = Request::get("/x?y=1").header("host", "a").header("referer", "/before");
-        let head = Head::of(&request.body(()).unwrap());
-        assert_eq!(head.parts(), [&b"a"[..], b"/x?y=1", b"", b"/before", b""]);
-        let request = Request::get("http://b:80/").header("host", "a").body(()).unwrap();
-        assert_eq!(Head::of(&request).parts()[..2], [&b"b:80"[..], b"/"]);
-    }
-
-    #[test]
     fn who_is_not_looked_at_costs_no_memory() {
-        let sights = Sights::new(None);
+        let sights = Sights::new(None, None);
         let request = Request::get("/x?y=1").header("user-agent", "curl").body(()).unwrap();
+        let mut headers = HeaderMap::new();
         let counted = allocation_counter::measure(|| {
             let mut sight = std::hint::black_box(sights.begin(&request));
             sight.on_try_again();
-            sight.on_answer();
+            sight.on_send(&mut headers);
+            sight.on_failure(Reason::UpstreamReset);
+            sight.on_answer(StatusCode::OK);
         });
-        assert_eq!(counted.count_total, 0);
+        assert_eq!((counted.count_total, headers.len()), (0, 0));
     }
 }

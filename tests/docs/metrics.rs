@@ -15,6 +15,7 @@ use ringhold::model::{FleetStatus, Observed, Ordinal};
 use ringhold::proxy::{self, AccessLog, AccessLogFormat, LogTarget, ProxyConfig, Sample};
 use ringhold::ring::KeyHasher;
 use ringhold::routes::{Placement, bridge};
+use ringhold::telemetry::traces::TracesConfig;
 
 use crate::build::{mk_desired, mk_replica};
 use crate::{between, readme, root};
@@ -103,6 +104,8 @@ async fn scrape() -> String {
     registry.register_collector(Box::new(proxy.metrics()));
     registry.register_collector(Box::new(RouteMetrics::new(bridge.reader)));
     let _stats = Stats::new(&mut registry);
+    let traces = TracesConfig { endpoint: Some("http://127.0.0.1:4318".to_owned()), traces_endpoint: None };
+    traces.start().unwrap().unwrap().register(&mut registry);
     while proxy.metrics().client_connections() > 0 {
         tokio::task::yield_now().await;
     }

@@ -17,4 +17,5 @@ mod retry;
 mod routing;
 mod streaming;
 mod swaps;
+mod traces;
 mod upgrade;
