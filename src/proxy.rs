@@ -8,6 +8,7 @@
 mod accept;
 mod access_log;
 mod body;
+mod complaints;
 mod connection;
 mod errors;
 mod exchange;
@@ -46,6 +47,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::proxy::access_log::Writer;
+use crate::proxy::complaints::Complaints;
 use crate::proxy::health::Health;
 use crate::proxy::listen::Ports;
 use crate::proxy::metrics::Shard;
@@ -112,7 +114,7 @@ pub fn start(
     listen_requests: mpsc::Receiver<ListenRequest>,
 ) -> io::Result<ProxyHandle> {
     let config = Arc::new(config);
-    let health = Arc::new(Health::new(config.ejection));
+    let (health, complaints) = (Arc::new(Health::new(config.ejection)), Arc::<Complaints>::default());
     let shards: Arc<[Arc<Shard>]> = (0..config.workers.get()).map(|_| Arc::default()).collect();
     let log = config.access_log.as_ref().map(|log| Writer::start(&log.target, config.workers.get()).map(Arc::new));
     let log = log.transpose()?;
@@ -121,7 +123,7 @@ pub fn start(
         let (commands, inbox) = mpsc::unbounded_channel();
         let sights = Sights::new(access_log::of_worker(&config, shard, log.as_deref()), config.tracer.clone());
         let (config, shard, health) = (Arc::clone(&config), Arc::clone(shard), Arc::clone(&health));
-        let shared = Shared { config, shard, health, sights };
+        let shared = Shared { config, shard, health, sights, complaints: Arc::clone(&complaints) };
         let reader = reader.clone();
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new().name(format!("proxy-{index}")).spawn(move || {

@@ -125,7 +125,11 @@ impl Tries<'_> {
                 Err(failed) => failed,
             };
             self.sight.on_failure(error.reason());
-            self.client.worker.on_failure(self.routed, &replica.upstream, blame(&error));
+            let blame = blame(&error);
+            if blame != Failure::NotTheirs {
+                self.client.worker.complaints.on_try(&self.routed.route.id, &replica.upstream, &error);
+            }
+            self.client.worker.on_failure(self.routed, &replica.upstream, blame);
             let goes_on = if sent { self.repeat(&error) } else { self.go_elsewhere(&error) };
             if !goes_on {
                 return Err(error);

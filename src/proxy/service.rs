@@ -116,6 +116,7 @@ async fn proxy(
             finish,
         }),
         Err(error) => {
+            client.worker.complaints.on_no_answer(&routed.route.id, &error);
             tracing::debug!(fleet = %routed.route.id, error = &error as &dyn std::error::Error, "no answer");
             Err(Refused { reason: error.reason(), end: end(), finish })
         }

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::proxy::ProxyConfig;
 use crate::proxy::accept::OpenPort;
+use crate::proxy::complaints::Complaints;
 use crate::proxy::health::{Failure, Health};
 use crate::proxy::key::Keys;
 use crate::proxy::metrics::{RouteMetrics, Shard};
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) shard: Arc<Shard>,
     pub(super) health: Arc<Health>,
     pub(super) sights: Sights,
+    pub(super) complaints: Arc<Complaints>,
 }
 
 /// What a worker's tasks share.
@@ -57,6 +59,7 @@ pub(super) struct Worker {
     pub(super) shard: Arc<Shard>,
     pub(super) http1: http1::Builder,
     pub(super) sights: Sights,
+    pub(super) complaints: Arc<Complaints>,
     health: Arc<Health>,
     routing: RefCell<Routing>,
     connections: RefCell<HashMap<u64, Entry>>,
@@ -114,7 +117,7 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut commands: mpsc::Unbo
 // === impl Worker ===
 
 impl Worker {
-    fn new(Shared { config, shard, health, sights }: Shared, reader: Reader) -> Self {
+    fn new(Shared { config, shard, health, sights, complaints }: Shared, reader: Reader) -> Self {
         let mut http1 = http1::Builder::new();
         // Heads are timed by the watch, which costs no timer per request.
         http1.header_read_timeout(None).max_header_size(config.max_header_bytes);
@@ -130,6 +133,7 @@ impl Worker {
             shard,
             http1,
             sights,
+            complaints,
             health,
             routing,
             connections: RefCell::default(),

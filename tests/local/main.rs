@@ -11,4 +11,5 @@ mod lives;
 mod load;
 mod refusals;
 mod skew;
+mod warnings;
 mod zero_loss;
