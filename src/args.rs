@@ -1,6 +1,7 @@
 //! The command line. Every flag has a unit and help; those of commands that run long have an environment variable, too.
 
 mod ring;
+mod seeing;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +21,7 @@ pub use ring::{
     Algorithm, AlgorithmArgs, AnswerArgs, ChangeArgs, CompareArgs, FleetArgs, MemberWeight, MovesArgs, Output,
     RingArgs, RingCommand, SharesArgs, SizeArgs,
 };
+pub use seeing::{AccessLogArgs, TracesArgs};
 
 /// A fleet of replicas and the consistent-hash ring in front of it.
 ///
@@ -41,7 +43,7 @@ pub enum Command {
     /// Reads LoadBalancers from files, starts their replicas as processes and serves them. An edited file is
     /// reconciled; a broken edit is reported and changes nothing that runs; removing a file drains and stops its fleet.
     /// Ctrl-C lets running requests finish and stops everything; a second one stops at once.
-    Local(LocalArgs),
+    Local(Box<LocalArgs>),
     /// Run fleets in a Kubernetes cluster
     ///
     /// Watches LoadBalancers at the API server, keeps their pods and routes requests to them. Several may run: all route,
@@ -215,6 +217,14 @@ pub struct ProxyArgs {
     /// How long running requests may take to finish at the end, in seconds; then they are cut
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "RINGHOLD_SHUTDOWN_SECONDS")]
     pub shutdown_seconds: Duration,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened into the help")]
+    pub access_log: AccessLogArgs,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened into the help")]
+    pub traces: TracesArgs,
 }
 
 /// What every long-running command has.

@@ -20,7 +20,7 @@ use crate::backend::process::guard;
 /// Whatever kept it from doing so, with its cause, for people.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
-        Command::Local(args) => block_on(local::run(args)),
+        Command::Local(args) => block_on(local::run(*args)),
         Command::Operator(args) => block_on(operator::run(*args)),
         Command::Crd => crd::print(&mut io::stdout().lock()),
         Command::Ring(args) => ring::run(*args),

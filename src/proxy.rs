@@ -6,7 +6,9 @@
 //! `body`, `exchange`. Time is kept by `watch`.
 
 mod accept;
+mod access_log;
 mod body;
+mod complaints;
 mod connection;
 mod errors;
 mod exchange;
@@ -19,15 +21,19 @@ mod key;
 mod listen;
 mod metrics;
 mod origin;
+mod outcome;
 mod pace;
 mod pool;
 mod retry;
 mod routing;
 mod service;
+mod sight;
+mod trace;
 mod upgrade;
 mod watch;
 mod worker;
 
+pub use access_log::{AccessLog, AccessLogFormat, LogTarget, Sample};
 pub use errors::{ForwardError, REASON_HEADER, Reason};
 pub use metrics::ProxyMetrics;
 
@@ -40,13 +46,17 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use ipnet::IpNet;
+use opentelemetry_sdk::trace::SdkTracer;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::proxy::access_log::Writer;
+use crate::proxy::complaints::Complaints;
 use crate::proxy::health::Health;
 use crate::proxy::listen::Ports;
 use crate::proxy::metrics::Shard;
-use crate::proxy::worker::Command;
+use crate::proxy::sight::Sights;
+use crate::proxy::worker::{Command, Shared};
 use crate::ring::KeyHasher;
 use crate::routes::{ListenRequest, Reader};
 
@@ -94,6 +104,10 @@ pub struct ProxyConfig {
     pub port_grace: Duration,
     /// Length of a replica's first ejection; the second in a row is twice as long.
     pub ejection: Duration,
+    /// `None`: requests are counted, and not logged.
+    pub access_log: Option<AccessLog>,
+    /// Makes spans of requests and their tries; `None`: a client's trace context passes through as it came.
+    pub tracer: Option<SdkTracer>,
 }
 
 /// A running proxy. Dropping it cuts everything off; [`ProxyHandle::shutdown`] does it in order.
@@ -103,12 +117,13 @@ pub struct ProxyHandle {
     threads: Vec<JoinHandle<()>>,
     ports: tokio::task::JoinHandle<()>,
     metrics: ProxyMetrics,
+    log: Option<Arc<Writer>>,
 }
 
 /// Starts the workers, and a task on the calling runtime that opens and closes ports.
 ///
 /// # Errors
-/// A thread or its runtime could not be made.
+/// A thread or its runtime could not be made, or the access log could not be opened.
 ///
 /// # Panics
 /// Outside a tokio runtime.
@@ -118,12 +133,16 @@ pub fn start(
     listen_requests: mpsc::Receiver<ListenRequest>,
 ) -> io::Result<ProxyHandle> {
     let config = Arc::new(config);
-    let health = Arc::new(Health::new(config.ejection));
+    let (health, complaints) = (Arc::new(Health::new(config.ejection)), Arc::<Complaints>::default());
     let shards: Arc<[Arc<Shard>]> = (0..config.workers.get()).map(|_| Arc::default()).collect();
+    let log = config.access_log.as_ref().map(|log| Writer::start(&log.target, config.workers.get()).map(Arc::new));
+    let log = log.transpose()?;
     let (mut workers, mut threads) = (Vec::new(), Vec::new());
     for (index, shard) in shards.iter().enumerate() {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let shared = (Arc::clone(&config), Arc::clone(shard), Arc::clone(&health));
+        let sights = Sights::new(access_log::of_worker(&config, shard, log.as_deref()), config.tracer.clone());
+        let (config, shard, health) = (Arc::clone(&config), Arc::clone(shard), Arc::clone(&health));
+        let shared = Shared { config, shard, health, sights, complaints: Arc::clone(&complaints) };
         let reader = reader.clone();
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new().name(format!("proxy-{index}")).spawn(move || {
@@ -142,7 +161,7 @@ pub fn start(
     }
     let ports = Ports::new(config, workers.clone(), reader);
     let ports = tokio::spawn(ports.run(listen_requests));
-    Ok(ProxyHandle { workers, threads, ports, metrics: ProxyMetrics::new(shards) })
+    Ok(ProxyHandle { workers, threads, ports, metrics: ProxyMetrics::new(shards, log.as_ref()), log })
 }
 
 // === impl ProxyConfig ===
@@ -175,6 +194,8 @@ impl ProxyConfig {
             tunnel_grace: Duration::from_secs(5),
             port_grace: Duration::from_secs(10),
             ejection: Duration::from_secs(30),
+            access_log: None,
+            tracer: None,
         }
     }
 }
@@ -186,6 +207,12 @@ impl ProxyHandle {
     #[must_use]
     pub fn metrics(&self) -> ProxyMetrics {
         self.metrics.clone()
+    }
+
+    /// Has the access log's file opened anew when it is called; does nothing where there is none.
+    pub fn reopen_log(&self) -> impl Fn() + Send + 'static {
+        let log = self.log.clone();
+        move || log.iter().for_each(|log| log.reopen())
     }
 
     /// Stops: accepts what is in the queue and nothing after it, closes idle connections, lets running requests finish,
@@ -203,6 +230,9 @@ impl ProxyHandle {
             tokio::task::spawn_blocking(|| threads.into_iter().filter_map(|thread| thread.join().err()).count());
         if joined.await.is_ok_and(|panicked| panicked > 0) {
             tracing::error!("a worker panicked");
+        }
+        if let Some(log) = &self.log {
+            log.finish().await;
         }
         cut
     }

@@ -1,4 +1,4 @@
-//! Stopping in order: one signal, heard by everything that runs.
+//! Signals: those that stop in order, heard by everything that runs, and the one that says that logs have been moved away.
 
 use std::io;
 
@@ -15,6 +15,11 @@ pub struct Signals {
     terminate: Signal,
     hang_up: Signal,
 }
+
+/// SIGUSR1 from now on, which whoever rotates logs sends by custom. It must not end the process, whether there is a log
+/// of ours or not.
+#[derive(Debug)]
+pub struct Rotations(Signal);
 
 // === impl Signals ===
 
@@ -37,6 +42,25 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = self.hang_up.recv() => {}
+        }
+    }
+}
+
+// === impl Rotations ===
+
+impl Rotations {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The system lets nobody listen to signals.
+    pub fn new() -> io::Result<Self> {
+        signal(SignalKind::user_defined1()).map(Self)
+    }
+
+    /// Does this at each signal, for as long as it is polled.
+    pub async fn each(mut self, act: impl Fn()) {
+        while self.0.recv().await.is_some() {
+            act();
         }
     }
 }

@@ -1,4 +1,6 @@
-//! What Ringhold tells: a story for people on standard output, a log for operators on standard error.
+//! What Ringhold tells: a story for people on standard output, a log for operators on standard error, traces for a collector.
+
+pub mod traces;
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

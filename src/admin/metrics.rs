@@ -58,20 +58,32 @@ impl Collector for RouteMetrics {
         scrape.by_route("ringhold_ring_members", "Members of the published ring", |route| {
             vec![([], route.ring.members().len() as u64)]
         })?;
-        scrape.by_route("ringhold_ring_share", "Share of the key space, 0 to 1, that an ordinal owns", |route| {
-            let shares = route.seats().iter().zip(&*route.shares);
-            shares.map(|(seat, share)| ([("ordinal", seat.ordinal.to_string())], *share)).collect()
-        })?;
+        scrape.by_route(
+            "ringhold_ring_share",
+            "Share of the key space, 0 to 1, that each member owns, by ordinal",
+            |route| {
+                let shares = route.seats().iter().zip(&*route.shares);
+                shares.map(|(seat, share)| ([("ordinal", seat.ordinal.to_string())], *share)).collect()
+            },
+        )?;
         scrape.by_fleet(
             "ringhold_ring_moved_share",
             "Share of the key space, 0 to 1, that the ring's last change moved to another ordinal; keyHash is not of the ring",
             |fleet| fleet.route.iter().map(|_| ([], fleet.moved.last)).collect(),
         )?;
         scrape.moves()?;
-        scrape.by_route("ringhold_requests_in_flight", "Requests that the replica of an ordinal has now", |route| {
+        scrape.by_route("ringhold_requests_in_flight", "Requests that replicas have now, by ordinal", |route| {
             let in_flight = |seat: &crate::routes::Seat| seat.upstream.as_ref().map_or(0, |up| up.in_flight() as u64);
             route.seats().iter().map(|seat| ([("ordinal", seat.ordinal.to_string())], in_flight(seat))).collect()
         })?;
+        scrape.by_route(
+            "ringhold_replicas_ejected",
+            "Replicas that the proxy skips now because they failed",
+            |route| {
+                let ejected = |seat: &&crate::routes::Seat| seat.upstream.as_ref().is_some_and(|up| up.is_ejected());
+                vec![([], route.seats().iter().filter(ejected).count() as u64)]
+            },
+        )?;
         scrape.by_fleet("ringhold_replicas", "Replicas by state", |fleet| {
             let count = |state| fleet.status.members.iter().filter(|replica| replica.state == state).count() as u64;
             STATES.map(|state| ([("state", state.to_owned())], count(state))).into()

@@ -14,7 +14,8 @@ use crate::args::{ProcessArgs, ProxyArgs};
 use crate::proxy::{self, ProxyConfig, ProxyHandle};
 use crate::ring::KeyHasher;
 use crate::routes::{ListenRequest, Reader, Requests};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Rotations, Shutdown};
+use crate::telemetry::traces::Traces;
 
 /// The admin server's clients have so long to finish once everything else has stopped.
 const LAST_QUESTIONS: Duration = Duration::from_secs(1);
@@ -25,11 +26,14 @@ pub(super) struct Front {
     proxy: Option<ProxyHandle>,
     reader: Reader,
     hasher: KeyHasher,
+    rotations: Rotations,
+    traces: Option<Traces>,
 }
 
 /// Everything answers.
 pub(super) struct Serving {
     proxy: Option<ProxyHandle>,
+    traces: Option<Traces>,
     readiness: watch::Sender<Readiness>,
     stop_admin: Shutdown,
     admin: JoinHandle<std::io::Result<()>>,
@@ -50,7 +54,10 @@ impl Front {
         let admin = TcpListener::bind(address)
             .await
             .with_context(|| format!("--admin-address: {address}: choose another address or stop what has it"))?;
+        let rotations = Rotations::new().context("can't listen to signals")?;
         let hasher = KeyHasher::new(&proxy.hash_secret.0);
+        // Who routes nothing has nothing to trace.
+        let traces = listen_requests.as_ref().map(|_| proxy.traces.config().start()).transpose()?.flatten();
         let start = |requests| {
             let mut config = ProxyConfig::new(hasher);
             config.addresses = addresses;
@@ -61,10 +68,12 @@ impl Front {
             config.max_requests_per_worker = proxy.max_requests_per_worker;
             config.max_requests_per_connection = proxy.max_requests_per_connection;
             config.min_client_rate = proxy.min_client_rate;
+            config.access_log = proxy.access_log.config();
+            config.tracer = traces.as_ref().map(Traces::tracer);
             proxy::start(config, reader.clone(), requests).context("can't start the proxy")
         };
         let proxy = listen_requests.map(start).transpose()?;
-        Ok(Self { admin, proxy, reader, hasher })
+        Ok(Self { admin, proxy, traces, reader, hasher, rotations })
     }
 
     /// Answers from now on; ready once `is_ready` turns true.
@@ -74,9 +83,14 @@ impl Front {
         requests: Requests,
         mut is_ready: watch::Receiver<bool>,
     ) -> Serving {
-        let Self { admin, proxy, reader, hasher } = self;
+        let Self { admin, proxy, traces, reader, hasher, rotations } = self;
+        let reopen = proxy.as_ref().map(ProxyHandle::reopen_log);
+        tokio::spawn(rotations.each(move || reopen.iter().for_each(|reopen| reopen())));
         if let Some(proxy) = &proxy {
             registry.register_collector(Box::new(proxy.metrics()));
+        }
+        if let Some(traces) = &traces {
+            traces.register(&mut registry);
         }
         registry.register_collector(Box::new(RouteMetrics::new(reader.clone())));
         let (readiness, seen) = watch::channel(Readiness::Starting);
@@ -92,7 +106,7 @@ impl Front {
                 });
             }
         });
-        Serving { proxy, readiness, stop_admin, admin }
+        Serving { proxy, traces, readiness, stop_admin, admin }
     }
 }
 
@@ -111,10 +125,14 @@ impl Serving {
 
     /// Lets running requests finish; returns how many connections had to be cut.
     pub(super) async fn finish(&mut self, within: Duration) -> usize {
-        match self.proxy.take() {
+        let cut = match self.proxy.take() {
             Some(proxy) => proxy.shutdown(within).await,
             None => 0,
+        };
+        if let Some(traces) = self.traces.take() {
+            traces.finish().await;
         }
+        cut
     }
 
     /// Nobody can ask any more. Who has not finished asking by now does not matter.

@@ -77,7 +77,7 @@ async fn accept(
                 Ok((stream, peer)) => connection::serve(worker, stream, peer.ip(), port, withdrawn),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(port, error = &error as &dyn std::error::Error, "failed to accept");
+                    worker.complaints.on_accept(port, &error);
                     tokio::time::sleep(BREATHER).await;
                 }
             },

@@ -39,7 +39,14 @@ pub(super) struct Upload {
 }
 
 /// How an upload goes, for whoever awaits the response.
-pub(super) type UploadFate = Rc<Cell<Fate>>;
+pub(super) type UploadFate = Rc<Progress>;
+
+/// How an upload goes, and how far.
+#[derive(Debug)]
+pub(super) struct Progress {
+    fate: Cell<Fate>,
+    bytes: Cell<u64>,
+}
 
 /// How an upload goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +88,7 @@ impl RequestBody {
             return Self::Empty;
         }
         let left = if limit == 0 { u64::MAX } else { limit };
-        let fate = Rc::new(Cell::new(Fate::AwaitsReplica));
+        let fate = Rc::new(Progress { fate: Cell::new(Fate::AwaitsReplica), bytes: Cell::new(0) });
         let watch = Arc::clone(watch);
         Self::Streaming(Box::new(Upload { inner, left, fate, watch, response_header, again: None }))
     }
@@ -136,6 +143,23 @@ impl Body for RequestBody {
     }
 }
 
+// === impl Progress ===
+
+impl Progress {
+    pub(super) fn get(&self) -> Fate {
+        self.fate.get()
+    }
+
+    fn set(&self, fate: Fate) {
+        self.fate.set(fate);
+    }
+
+    /// That have come from the client.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+}
+
 // === impl Upload ===
 
 impl Upload {
@@ -168,6 +192,7 @@ impl Upload {
                 if let Some(data) = frame.data_ref() {
                     self.watch.on_bytes(data.len());
                 }
+                self.fate.bytes.set(self.fate.bytes.get() + length);
                 Some(Ok(frame))
             }
         };
@@ -184,7 +209,8 @@ impl Upload {
 // === impl ResponseBody ===
 
 impl ResponseBody {
-    pub(super) fn own(bytes: Bytes, finish: Finish) -> Self {
+    pub(super) fn own(bytes: Bytes, mut finish: Finish) -> Self {
+        finish.bytes_out = bytes.len() as u64;
         Self::Own { bytes: (!bytes.is_empty()).then_some(bytes), _finish: finish }
     }
 
@@ -208,8 +234,8 @@ impl Body for ResponseBody {
                 match &mut polled {
                     Poll::Pending => {}
                     Poll::Ready(Some(Ok(frame))) => {
-                        exchange.on_frame();
                         frame.trailers_mut().map(headers::prepare_trailers);
+                        exchange.on_frame(frame);
                         if inner.is_end_stream() || frame.is_trailers() {
                             complete(inner, exchange);
                         }

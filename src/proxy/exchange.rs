@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::{StatusCode, Version};
+use http_body::Frame;
 use tokio::net::TcpStream;
 
 use crate::proxy::body::{Fate, UploadFate};
@@ -13,8 +15,10 @@ use crate::proxy::connection::Client;
 use crate::proxy::health::Failure;
 use crate::proxy::http1::Connection;
 use crate::proxy::metrics::RouteMetrics;
+use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::pool::Replica;
 use crate::proxy::routing::Routed;
+use crate::proxy::sight::Sight;
 use crate::proxy::watch::Phase;
 use crate::routes::Lease;
 
@@ -23,8 +27,6 @@ pub(super) struct Exchange {
     pub(super) routed: Rc<Routed>,
     pub(super) replica: Rc<Replica>,
     pub(super) lease: Option<Lease>,
-    /// How the request's body goes on, if it had one.
-    pub(super) upload: Option<UploadFate>,
     pub(super) finish: Finish,
 }
 
@@ -34,22 +36,30 @@ pub(super) struct Finish {
     pub(super) metrics: Option<Arc<RouteMetrics>>,
     /// `None`: the client left before there was one.
     pub(super) status: Option<StatusCode>,
+    pub(super) outcome: Outcome,
+    /// How the request's body goes on, if it had one.
+    pub(super) upload: Option<UploadFate>,
+    /// Of the response's body.
+    pub(super) bytes_out: u64,
     pub(super) started: Instant,
     pub(super) version: Version,
     /// Whether the connection goes on to another request; an upgraded one does not.
     pub(super) goes_on: bool,
+    pub(super) sight: Sight,
 }
 
 // === impl Exchange ===
 
 impl Exchange {
-    /// Bytes came from the replica.
-    pub(super) fn on_frame(&self) {
+    /// A piece came from the replica.
+    pub(super) fn on_frame(&mut self, frame: &Frame<Bytes>) {
+        self.finish.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
         self.finish.client.watch.on_move();
     }
 
     /// The whole response has come, and perhaps its connection is of further use.
     pub(super) fn complete(&mut self, connection: Option<Box<Connection<TcpStream>>>) {
+        self.finish.outcome = Outcome::Whole;
         if self.lease.take().is_some() {
             self.replica.upstream.record_success();
         }
@@ -61,8 +71,10 @@ impl Exchange {
     /// It broke off in the middle: by the replica, unless we cut the connection because of the request's body.
     pub(super) fn on_break(&mut self) {
         self.lease = None;
-        let ours = self.upload.as_ref().is_some_and(|fate| matches!(fate.get(), Fate::TooLarge | Fate::Broken));
+        let ours = self.finish.upload.as_ref().is_some_and(|fate| matches!(fate.get(), Fate::TooLarge | Fate::Broken));
         if !ours {
+            self.finish.outcome = Outcome::Broken;
+            self.finish.client.worker.complaints.on_break(&self.routed.route.id, &self.replica.upstream);
             self.routed.metrics.broken_responses.add(1);
             self.finish.client.worker.on_failure(&self.routed, &self.replica.upstream, Failure::Failed);
         }
@@ -78,9 +90,15 @@ impl Exchange {
 impl Drop for Finish {
     fn drop(&mut self) {
         self.client.worker.on_request_end();
-        if let Some(metrics) = &self.metrics {
-            metrics.on_end(self.status, self.started.elapsed());
+        let status = self.status.map_or(Ended::NO_STATUS, |status| status.as_u16());
+        let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes());
+        let (outcome, bytes_out, took) = (self.outcome, self.bytes_out, self.started.elapsed());
+        let ended = Ended { status, outcome, bytes_in, bytes_out, took };
+        match &self.metrics {
+            Some(metrics) => metrics.on_end(&ended),
+            None => self.client.worker.shard.unrouted.add(&ended),
         }
+        self.sight.end(&self.client, &ended);
         if self.goes_on {
             self.client.watch.enter(Phase::Idle, self.client.worker.idle(self.client.idle.get()));
         }

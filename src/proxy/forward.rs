@@ -19,6 +19,7 @@ use crate::proxy::metrics::Kind;
 use crate::proxy::pool::Replica;
 use crate::proxy::retry::is_idempotent;
 use crate::proxy::routing::Routed;
+use crate::proxy::sight::Sight;
 use crate::proxy::watch::Phase;
 use crate::routes::{Lease, Pick, Upstream};
 
@@ -27,8 +28,6 @@ pub(super) struct Answer {
     pub(super) response: Response<ReplicaBody<TcpStream>>,
     pub(super) lease: Lease,
     pub(super) replica: Rc<Replica>,
-    /// How the request's body goes on, if it had one.
-    pub(super) upload: Option<UploadFate>,
 }
 
 /// A try that brought no response.
@@ -60,6 +59,7 @@ struct Tries<'r> {
     lacks_host: bool,
     failed: Vec<Arc<Upstream>>,
     tried: Vec<Ordinal>,
+    sight: &'r mut Sight,
 }
 
 /// Sends the request to the key's replica, or to the next candidate that can take it.
@@ -71,6 +71,7 @@ pub(super) async fn forward(
     routed: &mut Rc<Routed>,
     hash: u64,
     request: Request<RequestBody>,
+    sight: &mut Sight,
 ) -> Result<Answer, ForwardError> {
     let attempts = routed.route.policy.retries.attempts;
     let (head, body) = request.into_parts();
@@ -89,6 +90,7 @@ pub(super) async fn forward(
         is_over_budget: false,
         failed: Vec::new(),
         tried: Vec::new(),
+        sight,
     };
     tries.run().await
 }
@@ -107,12 +109,21 @@ impl Tries<'_> {
             let replica = self.client.worker.replica(lease.upstream(), &self.routed.metrics);
             replica.picks.add(1);
             self.routed.metrics.on_pick(first, despite);
+            self.sight.on_try(&replica.upstream, first);
             self.count_again();
             let Failed { error, sent } = match self.on_replica(&replica).await {
-                Ok(response) => return Ok(Answer { response, lease, replica, upload: self.fate.take() }),
+                Ok(response) => {
+                    self.sight.on_answer(response.status());
+                    return Ok(Answer { response, lease, replica });
+                }
                 Err(failed) => failed,
             };
-            self.client.worker.on_failure(self.routed, &replica.upstream, blame(&error));
+            self.sight.on_failure(error.reason());
+            let blame = blame(&error);
+            if blame != Failure::NotTheirs {
+                self.client.worker.complaints.on_try(&self.routed.route.id, &replica.upstream, &error);
+            }
+            self.client.worker.on_failure(self.routed, &replica.upstream, blame);
             let goes_on = if sent { self.repeat(&error) } else { self.go_elsewhere(&error) };
             if !goes_on {
                 return Err(error);
@@ -136,6 +147,8 @@ impl Tries<'_> {
                 // should not wander for that. So this once the same replica is asked again, on a new connection.
                 Err(Failed { error, .. }) if self.repeat(&error) => {
                     self.count_again();
+                    self.sight.on_failure(error.reason());
+                    self.sight.on_try_again();
                     replica.expire(u64::MAX);
                 }
                 done => return done,
@@ -165,6 +178,7 @@ impl Tries<'_> {
             let host = HeaderValue::from_maybe_shared(replica.upstream.address.to_string());
             self.head.headers.insert(HOST, host.expect("addresses are written in visible ASCII"));
         }
+        self.sight.on_send(&mut self.head.headers);
         let body = std::mem::replace(&mut self.body, RequestBody::Empty);
         let mut call = connection.call(&self.head, body);
         let answered = poll_fn(|cx| match call.poll_head(cx) {

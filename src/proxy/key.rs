@@ -22,20 +22,24 @@ pub(super) struct Key {
     pub(super) hash: u64,
     /// Where it came from.
     pub(super) source: Source,
+    /// The key itself, for whoever has asked to see it.
+    pub(super) value: Option<Box<[u8]>>,
     /// To be set on the response.
     pub(super) set_cookie: Option<HeaderValue>,
 }
 
+/// How keys are hashed, and whether they are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys<'worker> {
+    pub(super) hasher: &'worker KeyHasher,
+    pub(super) keep: bool,
+}
+
 /// Finds the key. `source_ip` is the address of whoever asked, as text.
-pub(super) fn of(
-    policy: &RoutePolicy,
-    headers: &HeaderMap,
-    uri: &Uri,
-    source_ip: &HeaderValue,
-    hasher: &KeyHasher,
-) -> Key {
-    let hash = |key: &[u8]| hasher.hash(policy.key_hash, key);
-    let found = |key: &[u8], source| Key { hash: hash(key), source, set_cookie: None };
+pub(super) fn of(policy: &RoutePolicy, headers: &HeaderMap, uri: &Uri, source_ip: &HeaderValue, keys: Keys<'_>) -> Key {
+    let hash = |key: &[u8]| keys.hasher.hash(policy.key_hash, key);
+    let found =
+        |key: &[u8], source| Key { hash: hash(key), source, value: keys.keep.then(|| key.into()), set_cookie: None };
     for source in &policy.hash_key {
         match source {
             KeySource::Header(name) => {
@@ -66,7 +70,27 @@ pub(super) fn of(
 }
 
 fn random(source: Source) -> Key {
-    Key { hash: fastrand::u64(..), source, set_cookie: None }
+    Key { hash: fastrand::u64(..), source, value: None, set_cookie: None }
+}
+
+/// The target or address without the values of what this policy takes keys from: they may be secrets.
+pub(super) fn conceal<'t>(policy: Option<&RoutePolicy>, text: Cow<'t, str>) -> Cow<'t, str> {
+    let sources = policy.map_or(&[][..], |policy| &policy.hash_key);
+    let is_key = |key: &str| {
+        sources.iter().any(|source| matches!(source, KeySource::Query(name) if *decode(key) == *name.as_bytes()))
+    };
+    let Some((path, query)) = text.split_once('?') else { return text };
+    let pairs =
+        || query.split('&').map(|pair| pair.split_once('=').map_or((pair, None), |(key, value)| (key, Some(value))));
+    if !pairs().any(|(key, value)| value.is_some() && is_key(key)) {
+        return text;
+    }
+    let shown = pairs().map(|(key, value)| match value {
+        Some(_) if is_key(key) => format!("{key}=-"),
+        Some(value) => format!("{key}={value}"),
+        None => key.to_owned(),
+    });
+    format!("{path}?{}", shown.collect::<Vec<_>>().join("&")).into()
 }
 
 /// The cookie's value as sent, over all Cookie headers (RFC 6265 §4.2.1, quotes and all).

@@ -1,6 +1,7 @@
 //! What the data plane counts. Every worker has a shard of its own, which it alone writes; a scrape sums them.
 
 mod collect;
+mod ends;
 mod shard;
 
 pub use collect::ProxyMetrics;

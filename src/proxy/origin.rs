@@ -37,6 +37,10 @@ impl Origin {
         Self { peer: text(peer), is_trusted: is_in(trusted, peer), tells_forwarded }
     }
 
+    pub(super) fn peer(&self) -> &HeaderValue {
+        &self.peer
+    }
+
     pub(super) fn is_trusted(&self) -> bool {
         self.is_trusted
     }

@@ -1,5 +1,6 @@
 //! One request, from its head to its response's head.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::proxy::connection::Client;
 use crate::proxy::errors::{Reason, RequestEnd, accept};
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::forward::{Answer, forward};
+use crate::proxy::outcome::Outcome;
 use crate::proxy::routing::Routed;
 use crate::proxy::watch::Phase;
 use crate::proxy::{headers, host, key, upgrade};
@@ -45,25 +47,33 @@ pub(super) async fn handle(
     let is_too_much = !client.worker.on_request();
     client.watch.enter(Phase::Await, client.idle.get());
     let (accept, version) = (accept(request.headers()), request.version());
-    let finish = Finish { client: Rc::clone(&client), metrics: None, status: None, started, version, goes_on: true };
+    let source = client.origin.source(request.headers(), &client.worker.config.trusted_proxies);
+    let finish = Finish {
+        sight: client.worker.sights.begin(&request, &source),
+        client: Rc::clone(&client),
+        metrics: None,
+        status: None,
+        outcome: Outcome::Left,
+        upload: None,
+        bytes_out: 0,
+        started,
+        version,
+        goes_on: true,
+    };
     let answered = if is_too_much {
         let end = request_end(&request);
         Err(Refused { reason: Reason::Overloaded, end, finish })
     } else {
-        proxy(&client, request, finish).await
+        proxy(&client, &source, request, finish).await
     };
     let mut response = match answered {
         Ok(response) => response,
         Err(Refused { reason, end, mut finish }) => {
-            match &finish.metrics {
-                Some(metrics) => metrics.on_error(reason),
-                None => client.worker.shard.on_unrouted(reason),
-            }
             client.watch.enter(Phase::Stream, client.idle.get());
             if end == RequestEnd::Unread {
                 client.watch.mark_unread();
             }
-            finish.status = Some(reason.status());
+            (finish.status, finish.outcome) = (Some(reason.status()), Outcome::Own(reason));
             reason.response(accept.as_ref(), end).map(|bytes| ResponseBody::own(bytes, finish))
         }
     };
@@ -75,6 +85,7 @@ pub(super) async fn handle(
 
 async fn proxy(
     client: &Rc<Client>,
+    source: &HeaderValue,
     mut request: Request<Incoming>,
     mut finish: Finish,
 ) -> Result<Response<ResponseBody>, Refused> {
@@ -84,6 +95,7 @@ async fn proxy(
         Err(reason) => return Err(Refused { reason, end, finish }),
     };
     finish.metrics = Some(Arc::clone(&routed.metrics));
+    finish.sight.on_route(&routed);
     let policy = Arc::clone(&routed.route.policy);
     client.idle.set(policy.timeouts.idle);
     routed.budget.deposit(client.worker.second_of(finish.started));
@@ -91,11 +103,8 @@ async fn proxy(
     if policy.limits.max_body_bytes != 0 && length.is_some_and(|length| length > policy.limits.max_body_bytes) {
         return Err(Refused { reason: Reason::BodyTooLarge, end, finish });
     }
-    let key = {
-        let config = &client.worker.config;
-        let source = client.origin.source(request.headers(), &config.trusted_proxies);
-        key::of(&policy, request.headers(), request.uri(), &source, &config.key_hasher)
-    };
+    let mut key = key::of(&policy, request.headers(), request.uri(), source, client.worker.keys());
+    finish.sight.on_key(&mut key);
     client.worker.shard.on_source(key.source);
 
     let version = request.version();
@@ -115,17 +124,19 @@ async fn proxy(
     let request = request
         .map(|body| RequestBody::new(body, policy.limits.max_body_bytes, &client.watch, timeouts.response_header));
     let fate = request.body().fate();
+    finish.upload.clone_from(&fate);
     let end = || match fate.as_ref().map(|fate| fate.get()) {
         None | Some(Fate::Done) => RequestEnd::Read,
         Some(Fate::AwaitsClient | Fate::AwaitsReplica | Fate::TooLarge | Fate::Broken) => RequestEnd::Unread,
     };
-    match forward(client, &mut routed, key.hash, request).await {
+    match forward(client, &mut routed, key.hash, request, &mut finish.sight).await {
         Ok(answer) => respond(client, routed, answer, asked, finish).map_err(|(reason, finish)| Refused {
             reason,
             end: end(),
             finish,
         }),
         Err(error) => {
+            client.worker.complaints.on_no_answer(&routed.route.id, &error);
             tracing::debug!(fleet = %routed.route.id, error = &error as &dyn std::error::Error, "no answer");
             Err(Refused { reason: error.reason(), end: end(), finish })
         }
@@ -163,7 +174,7 @@ fn respond(
     asked: Asked,
     mut finish: Finish,
 ) -> Result<Response<ResponseBody>, (Reason, Finish)> {
-    let Answer { mut response, lease, replica, upload } = answer;
+    let Answer { mut response, lease, replica } = answer;
     let idle = routed.route.policy.timeouts.idle;
     finish.status = Some(response.status());
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -175,7 +186,7 @@ fn respond(
     *response.version_mut() = Version::HTTP_11;
     if !switched {
         client.watch.enter(Phase::Stream, idle);
-        let exchange = Exchange { routed, replica, lease: Some(lease), upload, finish };
+        let exchange = Exchange { routed, replica, lease: Some(lease), finish };
         return Ok(response.map(|inner| ResponseBody::replica(inner, exchange)));
     }
     let (mut response, body) = {
@@ -192,8 +203,16 @@ fn respond(
     }
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(UPGRADE, protocol);
-    finish.goes_on = false;
+    (finish.goes_on, finish.outcome) = (false, Outcome::Whole);
     replica.upstream.record_success();
-    upgrade::start(client, to_client, to_replica, lease, idle);
+    let traffic = upgrade::Traffic {
+        client: Rc::clone(client),
+        metrics: Arc::clone(&routed.metrics),
+        sight: finish.sight.take(),
+        started: finish.started,
+        bytes_in: Cell::new(0),
+        bytes_out: Cell::new(0),
+    };
+    upgrade::start(to_client, to_replica, lease, idle, traffic);
     Ok(response.map(|()| ResponseBody::own(bytes::Bytes::new(), finish)))
 }

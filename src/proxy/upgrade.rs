@@ -1,37 +1,60 @@
 //! After a 101: a tunnel that copies bytes both ways until one side ends, nothing moves for too long, or we stop.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 use tokio::net::TcpStream;
 
 use crate::proxy::connection::Client;
 use crate::proxy::http1::Upgraded;
+use crate::proxy::metrics::RouteMetrics;
+use crate::proxy::outcome::{Ended, Outcome};
+use crate::proxy::sight::Sight;
 use crate::proxy::watch::Phase;
 use crate::routes::Lease;
 
+/// What passes through a tunnel: counted as it does, and told when the tunnel ends.
+pub(super) struct Traffic {
+    pub(super) client: Rc<Client>,
+    pub(super) metrics: Arc<RouteMetrics>,
+    pub(super) sight: Sight,
+    pub(super) started: Instant,
+    pub(super) bytes_in: Cell<u64>,
+    pub(super) bytes_out: Cell<u64>,
+}
+
+/// The client's side of a tunnel.
+struct Counted<T> {
+    io: T,
+    traffic: Rc<Traffic>,
+}
+
 /// Starts a tunnel. The replica is leased until it ends.
 pub(super) fn start(
-    client: &Rc<Client>,
     to_client: OnUpgrade,
     mut replica: Upgraded<TcpStream>,
     lease: Lease,
     idle: Duration,
+    traffic: Traffic,
 ) {
+    let client = Rc::clone(&traffic.client);
     let watch = Arc::clone(&client.watch);
     watch.enter(Phase::Tunnel, idle);
     let tunnel = async move {
         let _lease = lease;
         // Bytes are seen where they pass the client's socket, which the upgraded connection still goes through.
         let Ok(client) = to_client.await else { return };
-        let mut client = TokioIo::new(client);
+        let mut client = Counted { io: TokioIo::new(client), traffic: Rc::new(traffic) };
         watch.adopt().await;
         {
             let mut copying = pin!(copy_bidirectional(&mut client, &mut replica));
@@ -42,4 +65,45 @@ pub(super) fn start(
         let _ = replica.shutdown().await;
     };
     client.worker.spawn(&client.watch, tunnel);
+}
+
+// === impl Traffic ===
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        let (status, outcome) = (StatusCode::SWITCHING_PROTOCOLS.as_u16(), Outcome::Whole);
+        let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
+        let ended = Ended { status, outcome, bytes_in, bytes_out, took: self.started.elapsed() };
+        self.sight.end(&self.client, &ended);
+    }
+}
+
+// === impl Counted ===
+
+impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = (buf.filled().len() - before) as u64;
+        self.traffic.bytes_in.set(self.traffic.bytes_in.get() + read);
+        self.traffic.metrics.bytes_in.add(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+        self.traffic.bytes_out.set(self.traffic.bytes_out.get() + written as u64);
+        self.traffic.metrics.bytes_out.add(written as u64);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
 }

@@ -15,11 +15,14 @@ use tokio::task::AbortHandle;
 
 use crate::proxy::ProxyConfig;
 use crate::proxy::accept::OpenPort;
+use crate::proxy::complaints::Complaints;
 use crate::proxy::health::{Failure, Health};
+use crate::proxy::key::Keys;
 use crate::proxy::metrics::{RouteMetrics, Shard};
 use crate::proxy::pace::Rate;
 use crate::proxy::pool::Replica;
 use crate::proxy::routing::{Routed, Routing};
+use crate::proxy::sight::Sights;
 use crate::proxy::watch::{Phase, Watch};
 use crate::routes::{Reader, Route, Upstream};
 
@@ -42,6 +45,15 @@ pub(super) enum Command {
     Drain { deadline: Duration, cut: oneshot::Sender<usize> },
 }
 
+/// What a worker is given.
+pub(super) struct Shared {
+    pub(super) config: Arc<ProxyConfig>,
+    pub(super) shard: Arc<Shard>,
+    pub(super) health: Arc<Health>,
+    pub(super) sights: Sights,
+    pub(super) complaints: Arc<Complaints>,
+}
+
 /// What a worker's tasks share.
 pub(super) struct Worker {
     pub(super) config: Arc<ProxyConfig>,
@@ -51,6 +63,8 @@ pub(super) struct Worker {
     client_rate: Option<Rate>,
     /// Requests that it has now.
     requests: Cell<usize>,
+    pub(super) sights: Sights,
+    pub(super) complaints: Arc<Complaints>,
     health: Arc<Health>,
     routing: RefCell<Routing>,
     connections: RefCell<HashMap<u64, Entry>>,
@@ -77,12 +91,8 @@ struct Registration {
 }
 
 /// Runs a worker on the current thread's local runtime until it is told to stop.
-pub(super) async fn run(
-    (config, shard, health): (Arc<ProxyConfig>, Arc<Shard>, Arc<Health>),
-    reader: Reader,
-    mut commands: mpsc::UnboundedReceiver<Command>,
-) {
-    let worker = Rc::new(Worker::new((config, shard, health), reader.clone()));
+pub(super) async fn run(shared: Shared, reader: Reader, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let worker = Rc::new(Worker::new(shared, reader.clone()));
     tokio::task::spawn_local(Rc::clone(&worker).sweep());
     tokio::task::spawn_local(Rc::clone(&worker).follow(reader));
     let mut ports: HashMap<u16, OpenPort> = HashMap::new();
@@ -112,7 +122,7 @@ pub(super) async fn run(
 // === impl Worker ===
 
 impl Worker {
-    fn new((config, shard, health): (Arc<ProxyConfig>, Arc<Shard>, Arc<Health>), reader: Reader) -> Self {
+    fn new(Shared { config, shard, health, sights, complaints }: Shared, reader: Reader) -> Self {
         let mut http1 = http1::Builder::new();
         // Heads are timed by the watch, which costs no timer per request.
         http1.header_read_timeout(None).max_header_size(config.max_header_bytes);
@@ -130,6 +140,8 @@ impl Worker {
             http1,
             client_rate,
             requests: Cell::default(),
+            sights,
+            complaints,
             health,
             routing,
             connections: RefCell::default(),
@@ -152,6 +164,11 @@ impl Worker {
 
     pub(super) fn replica(&self, upstream: &Arc<Upstream>, metrics: &RouteMetrics) -> Rc<Replica> {
         self.routing.borrow_mut().replica(upstream, metrics)
+    }
+
+    /// How keys are hashed here, and whether anybody asks to see them.
+    pub(super) fn keys(&self) -> Keys<'_> {
+        Keys { hasher: &self.config.key_hasher, keep: self.sights.want_keys() }
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -237,6 +254,7 @@ impl Worker {
             for entry in self.connections.borrow().values() {
                 entry.watch.sweep(now, self.client_rate);
             }
+            self.sights.flush();
             let pooled = self.routing.borrow().expire(self.tick.get().saturating_sub(idle_sweeps));
             if !pooled && self.connections.borrow().is_empty() {
                 self.busy.notified().await;

@@ -316,6 +316,22 @@ impl Verdict {
         Self::OverBound,
         Self::Full,
     ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "Taken",
+            Self::Spare => "Spare",
+            Self::NotReady => "NotReady",
+            Self::Failed => "Failed",
+            Self::Ejected => "Ejected",
+            Self::Ramping => "Ramping",
+            Self::OverBound => "OverBound",
+            Self::Full => "Full",
+        }
+    }
+
     fn new(refusal: Refusal) -> Result<Self, PickError> {
         match refusal {
             Refusal::Closed => Err(PickError::Outdated),

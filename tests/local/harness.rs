@@ -78,6 +78,16 @@ impl Ringhold {
         ringhold
     }
 
+    /// The same, with more on the command line.
+    pub(crate) async fn start_with(manifest: &Manifest, args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("web.yaml");
+        std::fs::write(&file, manifest.yaml()).unwrap();
+        let ringhold = Self::spawn(folder, file, manifest.port, args);
+        ringhold.settled().await;
+        ringhold
+    }
+
     pub(crate) fn start_without_waiting(manifest: &Manifest) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("web.yaml");
@@ -86,8 +96,12 @@ impl Ringhold {
     }
 
     pub(crate) fn start_on(folder: TempDir, file: PathBuf, port: u16) -> Self {
+        Self::spawn(folder, file, port, &[])
+    }
+
+    fn spawn(folder: TempDir, file: PathBuf, port: u16, args: &[&str]) -> Self {
         let admin = free_port();
-        let mut child = command(&file, admin).spawn().unwrap();
+        let mut child = command(&file, admin).args(args).spawn().unwrap();
         let output = Arc::default();
         collect(child.stdout.take().unwrap(), Arc::clone(&output));
         collect(child.stderr.take().unwrap(), Arc::clone(&output));

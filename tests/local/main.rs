@@ -1,6 +1,7 @@
 //! `ringhold local` as a user runs it: the real binary, real replicas, real sockets.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod access_log;
 mod claims;
 mod client;
 mod edits;
@@ -10,4 +11,5 @@ mod lives;
 mod load;
 mod refusals;
 mod skew;
+mod warnings;
 mod zero_loss;

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod access_log;
 mod bounded;
 mod errors;
 mod headers;
@@ -19,4 +20,5 @@ mod routing;
 mod slow;
 mod streaming;
 mod swaps;
+mod traces;
 mod upgrade;

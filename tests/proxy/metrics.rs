@@ -15,17 +15,23 @@ async fn the_scrape_sums_all_workers_with_closed_labels() {
     let mut client = Client::connect(fixture.port).await;
     assert_eq!(client.request("TRACE", "/", &[], "").await.status, 405);
     let fleet = "namespace=\"default\",loadbalancer=\"web\"";
-    eventually("all are counted", || fixture.metrics().contains(&format!("_seconds_count{{{fleet}}} 10"))).await;
+    eventually("all are counted", || {
+        fixture.metrics().contains(&format!("_seconds_count{{{fleet},class=\"2xx\",reason=\"\"}} 10"))
+    })
+    .await;
     eventually("the others are closed", || fixture.handle.metrics().client_connections() == 1).await;
     let metrics = fixture.metrics();
     for line in [
-        format!("ringhold_requests_total{{{fleet},class=\"2xx\"}} 10"),
+        format!("ringhold_requests_total{{{fleet},code=\"200\",reason=\"\"}} 10"),
         format!("ringhold_picks_total{{{fleet},ordinal=\"0\"}} 10"),
         format!("ringhold_ring_picks_total{{{fleet},first=\"Taken\"}} 10"),
         format!("ringhold_ring_picks_total{{{fleet},first=\"OverBound\"}} 0"),
         format!("ringhold_ring_doubtful_picks_total{{{fleet},despite=\"Ejected\"}} 0"),
         "ringhold_key_source_total{source=\"header\"} 10".to_owned(),
-        "ringhold_errors_total{namespace=\"\",loadbalancer=\"\",reason=\"MethodNotAllowed\"} 1".to_owned(),
+        "ringhold_requests_total{namespace=\"\",loadbalancer=\"\",code=\"405\",reason=\"MethodNotAllowed\"} 1"
+            .to_owned(),
+        format!("ringhold_sent_bytes_total{{{fleet}}} 10"),
+        format!("ringhold_received_bytes_total{{{fleet}}} 0"),
         "ringhold_client_connections 1".to_owned(),
     ] {
         assert!(metrics.contains(&line), "{line} not in\n{metrics}");
@@ -86,8 +92,8 @@ async fn a_client_that_leaves_before_the_response_counts_as_cancelled() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     eventually("the request is there", || fixture.in_flight() == 1).await;
     drop(client);
-    eventually("it is counted", || fixture.metrics().contains("class=\"cancelled\"} 1")).await;
-    assert!(!fixture.metrics().contains("xx\"}"), "{}", fixture.metrics());
+    eventually("it is counted", || fixture.metrics().contains("code=\"499\",reason=\"ClientGone\"} 1")).await;
+    assert!(!fixture.metrics().contains("code=\"2"), "{}", fixture.metrics());
 }
 
 #[tokio::test]

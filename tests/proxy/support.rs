@@ -6,6 +6,6 @@ mod fixture;
 mod replica;
 
 pub(crate) use build::{mk_desired, mk_replica};
-pub(crate) use client::{Client, get, until_eof};
+pub(crate) use client::{Client, Response, get, until_eof};
 pub(crate) use fixture::{Fixture, eventually, free_port};
 pub(crate) use replica::{Replica, read_head, refusing};

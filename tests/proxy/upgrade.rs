@@ -128,3 +128,31 @@ async fn a_tunnel_does_not_hold_up_a_shutdown_for_longer_than_its_grace() {
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     until_eof(&mut client.stream).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_passes_through_a_tunnel_is_counted_and_logged_at_its_end() {
+    let replica = raw_echo().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("access.log");
+    let log = ringhold::proxy::AccessLog {
+        target: ringhold::proxy::LogTarget::File(file.clone()),
+        format: ringhold::proxy::AccessLogFormat::Json,
+        sample: ringhold::proxy::Sample::ALL,
+        all_errors: true,
+        keys: false,
+    };
+    let fixture = Fixture::configured(&[replica.address], |_| {}, |config| config.access_log = Some(log)).await;
+    let mut client = open_tunnel(&fixture).await;
+    client.send("abc").await;
+    let echoed = |name: &str, count: u32| {
+        let line = format!("ringhold_{name}_bytes_total{{namespace=\"default\",loadbalancer=\"web\"}} {count}\n");
+        fixture.metrics().contains(&line)
+    };
+    eventually("bytes are counted while it is open", || echoed("received", 3) && echoed("sent", 8)).await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
+    drop(client);
+    eventually("the line is there", || std::fs::read_to_string(&file).unwrap().ends_with('\n')).await;
+    let line: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!((&line["status"], &line["bytesIn"], &line["bytesOut"]), (&101.into(), &3.into(), &8.into()), "{line}");
+    assert!(echoed("received", 3) && echoed("sent", 8), "{}", fixture.metrics());
+}

@@ -51,6 +51,8 @@ const CRATES: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["axum"], &["admin"]),
+    (&["opentelemetry_otlp", "opentelemetry_http", "hyper_rustls"], &["telemetry/traces"]),
+    (&["opentelemetry", "opentelemetry_sdk"], &["telemetry/traces", "proxy"]),
     (&["hyper", "hyper_util"], &["proxy", "admin", "backend/probe", "controller/kubernetes/proxies"]),
     (&["notify"], &["controller/standalone"]),
     (&["bollard"], &["backend/docker"]),

@@ -14,6 +14,9 @@ use crate::model::Action;
 /// From 0.1 ms to 16 s.
 const BUCKETS: [f64; 14] = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 4.0, 16.0];
 
+const RESULTS: [&str; 2] = ["ok", "failed"];
+const ACTIONS: [&str; 3] = ["create", "drain", "delete"];
+
 /// Counts what the driver does.
 #[derive(Debug)]
 pub struct Stats {
@@ -50,22 +53,29 @@ impl Stats {
             leader: Gauge::default(),
         };
         let Self { looks, look_seconds, route_seconds, actions, status_writes, leader } = &stats;
+        // What has not happened yet is 0, not unknown.
+        RESULTS.iter().for_each(|result| drop(looks.get_or_create(&LookLabels { result })));
+        ACTIONS.iter().for_each(|action| drop(actions.get_or_create(&ActionLabels { action })));
         let registry = registry.sub_registry_with_prefix("ringhold_controller");
-        registry.register("reconciles", "Looks taken at a LoadBalancer", looks.clone());
+        registry.register("reconciles", "Looks taken at a LoadBalancer, by result", looks.clone());
         registry.register("reconcile_seconds", "How long a look took, in seconds", look_seconds.clone());
         registry.register(
             "route_seconds",
             "From the news of a replica to the route table that has it, in seconds",
             route_seconds.clone(),
         );
-        registry.register("actions", "Steps taken on replicas", actions.clone());
-        registry.register("status_writes", "Statuses written", status_writes.clone());
+        registry.register("actions", "Steps taken on replicas, by action", actions.clone());
+        registry.register(
+            "status_writes",
+            "Statuses of LoadBalancers written to the API server",
+            status_writes.clone(),
+        );
         registry.register("leader", "1 while this process acts", leader.clone());
         stats
     }
 
     pub(super) fn looked(&self, is_ok: bool, took: Duration) {
-        self.looks.get_or_create(&LookLabels { result: if is_ok { "ok" } else { "failed" } }).inc();
+        self.looks.get_or_create(&LookLabels { result: RESULTS[usize::from(!is_ok)] }).inc();
         self.look_seconds.observe(took.as_secs_f64());
     }
 
@@ -76,9 +86,9 @@ impl Stats {
     pub(super) fn acted(&self, actions: &[Action]) {
         for action in actions {
             let action = match action {
-                Action::Create(_) => "create",
-                Action::Drain { .. } => "drain",
-                Action::Delete { .. } => "delete",
+                Action::Create(_) => ACTIONS[0],
+                Action::Drain { .. } => ACTIONS[1],
+                Action::Delete { .. } => ACTIONS[2],
             };
             self.actions.get_or_create(&ActionLabels { action }).inc();
         }

@@ -9,25 +9,26 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncod
 use prometheus_client::metrics::MetricType;
 
 use crate::model::{FleetId, Ordinal};
-use crate::proxy::errors::Reason;
+use crate::proxy::access_log::{Writer, WriterStats};
 use crate::proxy::metrics::Counter;
-use crate::proxy::metrics::shard::{BOUNDS, Kind, RouteMetrics, Shard, Source};
+use crate::proxy::metrics::ends::{DurationSums, EndSums};
+use crate::proxy::metrics::shard::{Kind, RouteMetrics, Shard, Source};
 use crate::routes::Verdict;
 
 /// All workers' counters, for a registry.
 #[derive(Debug, Clone)]
 pub struct ProxyMetrics {
     shards: Arc<[Arc<Shard>]>,
+    log: Option<Arc<WriterStats>>,
 }
 
 /// One LoadBalancer's counters over all workers.
 #[derive(Default)]
 struct Sum {
-    responses: [u64; 5],
-    cancelled: u64,
-    errors: [u64; Reason::ALL.len()],
-    durations: [u64; BOUNDS.len() + 1],
-    duration_sum_micros: u64,
+    ends: EndSums,
+    bytes_in: u64,
+    bytes_out: u64,
+    upstream_latency: DurationSums,
     retries: [u64; Kind::ALL.len()],
     retries_over_budget: u64,
     picks: BTreeMap<Ordinal, u64>,
@@ -37,15 +38,16 @@ struct Sum {
     broken_responses: u64,
 }
 
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// The labels of what no LoadBalancer had.
+const NOBODYS: [(&str, &str); 2] = [("namespace", ""), ("loadbalancer", "")];
 
 type Sums = BTreeMap<FleetId, Sum>;
 
 // === impl ProxyMetrics ===
 
 impl ProxyMetrics {
-    pub(in crate::proxy) fn new(shards: Arc<[Arc<Shard>]>) -> Self {
-        Self { shards }
+    pub(in crate::proxy) fn new(shards: Arc<[Arc<Shard>]>, log: Option<&Arc<Writer>>) -> Self {
+        Self { shards, log: log.map(|log| log.stats()) }
     }
 
     /// Connections that clients have open now.
@@ -72,9 +74,12 @@ impl ProxyMetrics {
 impl Collector for ProxyMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let sums = self.sums();
-        requests(&mut encoder, &sums)?;
-        durations(&mut encoder, &sums)?;
-        self.errors(&mut encoder, &sums)?;
+        let mut unrouted = EndSums::default();
+        self.shards.iter().for_each(|shard| unrouted.add(&shard.unrouted));
+        let of_fleets = sums.iter().map(|(id, sum)| (fleet(id), &sum.ends));
+        EndSums::encode(&mut encoder, of_fleets.chain([(NOBODYS, &unrouted)]))?;
+        bodies(&mut encoder, &sums)?;
+        upstream_latency(&mut encoder, &sums)?;
         picks(&mut encoder, &sums)?;
         outcomes(&mut encoder, &sums)?;
         retries(&mut encoder, &sums)?;
@@ -97,33 +102,28 @@ impl Collector for ProxyMetrics {
 }
 
 impl ProxyMetrics {
-    fn errors(&self, encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
-        let mut family = counters(encoder, "ringhold_errors", "Answers of the proxy's own, by reason")?;
-        for reason in Reason::ALL {
-            for (id, sum) in sums {
-                let [namespace, name] = fleet(id);
-                write_seen(&mut family, &[namespace, name, ("reason", reason.as_str())], sum.errors[reason as usize])?;
-            }
-            let unrouted: u64 = self.shards.iter().map(|shard| shard.unrouted[reason as usize].get()).sum();
-            let labels = [("namespace", ""), ("loadbalancer", ""), ("reason", reason.as_str())];
-            write_seen(&mut family, &labels, unrouted)?;
-        }
-        Ok(())
-    }
-
     fn globals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = counters(encoder, "ringhold_key_source", "Requests by where their key came from")?;
+        let mut family = counters(encoder, "ringhold_key_source", "Requests by source of their key")?;
         for (index, source) in Source::ALL.into_iter().enumerate() {
             let count = self.shards.iter().map(|shard| shard.sources[index].get()).sum();
             write(&mut family, &[("source", source)], count)?;
         }
-        let mut family =
-            counters(encoder, "ringhold_upstream_connections", "Connections to replicas taken for a request")?;
+        let mut family = counters(
+            encoder,
+            "ringhold_upstream_connections",
+            "Connections to replicas taken for a request, by kind: new, or reused from the pool",
+        )?;
         write(&mut family, &[("kind", "new")], self.total(|shard| &shard.upstream_new))?;
         write(&mut family, &[("kind", "reused")], self.total(|shard| &shard.upstream_reused))?;
         let mut family =
             counters(encoder, "ringhold_refused_connections", "Connections beyond what one client may have")?;
         family.encode_counter::<NoLabelSet, u64, u64>(&self.total(|shard| &shard.refused), None)?;
+        if let Some(log) = &self.log {
+            let help = "Lines that are missing in the access log, by reason";
+            let mut family = counters(encoder, "ringhold_access_log_dropped", help)?;
+            write(&mut family, &[("reason", "QueueFull")], self.total(|shard| &shard.log_dropped))?;
+            write(&mut family, &[("reason", "WriteFailed")], log.failed())?;
+        }
         let help = "Connections that clients have open";
         let mut gauge = encoder.encode_descriptor("ringhold_client_connections", help, None, MetricType::Gauge)?;
         gauge.encode_gauge(&i64::try_from(self.client_connections()).unwrap_or(i64::MAX))
@@ -135,11 +135,10 @@ impl ProxyMetrics {
 impl Sum {
     fn add(&mut self, metrics: &RouteMetrics) {
         let RouteMetrics {
-            responses,
-            cancelled,
-            errors,
-            durations,
-            duration_sum_micros,
+            ends,
+            bytes_in,
+            bytes_out,
+            upstream_latency,
             retries,
             retries_over_budget,
             picks,
@@ -148,14 +147,15 @@ impl Sum {
             ejections,
             broken_responses,
         } = metrics;
-        add_all(&mut self.responses, responses);
-        add_all(&mut self.errors, errors);
-        add_all(&mut self.durations, durations);
+        self.ends.add(ends);
+        self.bytes_in += bytes_in.get();
+        self.bytes_out += bytes_out.get();
+        if let Some(latency) = upstream_latency.get() {
+            self.upstream_latency.add(latency);
+        }
         add_all(&mut self.retries, retries);
         add_all(&mut self.firsts, firsts);
         add_all(&mut self.despite, despite);
-        self.duration_sum_micros += duration_sum_micros.get();
-        self.cancelled += cancelled.get();
         self.retries_over_budget += retries_over_budget.get();
         self.ejections += ejections.get();
         self.broken_responses += broken_responses.get();
@@ -171,36 +171,33 @@ fn add_all(sums: &mut [u64], counters: &[Counter]) {
     }
 }
 
-fn requests(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
-    let mut family = counters(
-        encoder,
-        "ringhold_requests",
-        "Requests by class of the status that the client got, or cancelled by it before",
-    )?;
+fn bodies(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
+    let help = "Bytes that clients have sent in bodies and through tunnels";
+    let mut family = counters(encoder, "ringhold_received_bytes", help)?;
     for (id, sum) in sums {
-        let [namespace, name] = fleet(id);
-        for (class, count) in CLASSES.into_iter().zip(sum.responses) {
-            write_seen(&mut family, &[namespace, name, ("class", class)], count)?;
-        }
-        write_seen(&mut family, &[namespace, name, ("class", "cancelled")], sum.cancelled)?;
+        write(&mut family, &fleet(id), sum.bytes_in)?;
+    }
+    let help = "Bytes that clients were sent in bodies and through tunnels";
+    let mut family = counters(encoder, "ringhold_sent_bytes", help)?;
+    for (id, sum) in sums {
+        write(&mut family, &fleet(id), sum.bytes_out)?;
     }
     Ok(())
 }
 
-fn durations(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
-    let (name, help) = ("ringhold_request_duration_seconds", "From a request's head to its response's end");
+fn upstream_latency(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
+    let help = "From the beginning of a request's last try to the head of its response; of requests that the access log \
+                or a trace looks at";
+    let name = "ringhold_upstream_latency_seconds";
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-    for (id, sum) in sums {
-        let bounds = BOUNDS.iter().map(|micros| *micros as f64 / 1e6).chain([f64::MAX]);
-        let buckets: Vec<(f64, u64)> = bounds.zip(sum.durations).collect();
-        let (total, count) = (sum.duration_sum_micros as f64 / 1e6, sum.durations.iter().sum());
-        family.encode_family(&fleet(id))?.encode_histogram::<NoLabelSet>(total, count, &buckets, None)?;
+    for (id, sum) in sums.iter().filter(|(_, sum)| sum.upstream_latency.count() > 0) {
+        sum.upstream_latency.encode(family.encode_family(&fleet(id))?)?;
     }
     Ok(())
 }
 
 fn picks(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
-    let mut family = counters(encoder, "ringhold_picks", "Tries by the ordinal that was chosen")?;
+    let mut family = counters(encoder, "ringhold_picks", "Tries by ordinal, the first and those after it")?;
     for (id, sum) in sums {
         let [namespace, name] = fleet(id);
         for (ordinal, count) in &sum.picks {
@@ -234,7 +231,11 @@ fn outcomes(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
 }
 
 fn retries(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
-    let mut family = counters(encoder, "ringhold_retries", "Requests sent once more, by why that was safe")?;
+    let mut family = counters(
+        encoder,
+        "ringhold_retries",
+        "Requests sent once more, by kind: unsent, or repeated after a replica had it",
+    )?;
     for (id, sum) in sums {
         let [namespace, name] = fleet(id);
         for (kind, count) in Kind::ALL.into_iter().zip(sum.retries) {
@@ -244,7 +245,7 @@ fn retries(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
     Ok(())
 }
 
-fn counters<'e>(
+pub(super) fn counters<'e>(
     encoder: &'e mut DescriptorEncoder<'_>,
     name: &'e str,
     help: &str,
@@ -256,11 +257,6 @@ fn fleet(id: &FleetId) -> [(&'static str, &str); 2] {
     [("namespace", &id.namespace), ("loadbalancer", &id.name)]
 }
 
-fn write(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, count: u64) -> fmt::Result {
+pub(super) fn write(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, count: u64) -> fmt::Result {
     family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&count, None)
-}
-
-/// Leaves out what never happened, where most of a set never does.
-fn write_seen(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, count: u64) -> fmt::Result {
-    if count == 0 { Ok(()) } else { write(family, labels, count) }
 }

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use http::StatusCode;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::model::{FleetId, Ordinal};
-use crate::proxy::errors::Reason;
+use crate::proxy::metrics::ends::{Durations, Ends};
+use crate::proxy::outcome::Ended;
 use crate::routes::Verdict;
 
 /// A counter with one writer, so that counting needs no locked instruction.
@@ -42,22 +40,15 @@ pub(in crate::proxy) enum Kind {
     Repeated,
 }
 
-/// Upper bounds of the duration buckets, in microseconds; one more bucket takes the rest.
-pub(super) const BOUNDS: [u64; 15] = [
-    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
-    10_000_000, 30_000_000,
-];
-
 /// One worker's counters of one LoadBalancer.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct RouteMetrics {
-    /// By class of status, 1xx to 5xx.
-    pub(super) responses: [Counter; 5],
-    /// Requests whose client left before a response began.
-    pub(super) cancelled: Counter,
-    pub(super) errors: [Counter; Reason::ALL.len()],
-    pub(super) durations: [Counter; BOUNDS.len() + 1],
-    pub(super) duration_sum_micros: Counter,
+    pub(super) ends: Ends,
+    /// Of bodies, as clients sent and got them.
+    pub(in crate::proxy) bytes_in: Counter,
+    pub(in crate::proxy) bytes_out: Counter,
+    /// From the beginning of a request's last try to the head of its response, where somebody looks.
+    pub(in crate::proxy) upstream_latency: OnceLock<Box<Durations>>,
     pub(super) retries: [Counter; Kind::ALL.len()],
     /// Requests that would have been safe to repeat, but for the budget.
     pub(in crate::proxy) retries_over_budget: Counter,
@@ -83,9 +74,11 @@ pub(in crate::proxy) struct Shard {
     clients: Mutex<HashMap<IpAddr, usize>>,
     pub(in crate::proxy) upstream_new: Counter,
     pub(in crate::proxy) upstream_reused: Counter,
+    /// Lines of the access log that found no room.
+    pub(in crate::proxy) log_dropped: Counter,
     pub(super) sources: [Counter; Source::ALL.len()],
-    /// Answers to requests that no LoadBalancer had.
-    pub(super) unrouted: [Counter; Reason::ALL.len()],
+    /// Requests that no LoadBalancer had.
+    pub(in crate::proxy) unrouted: Ends,
     pub(super) routes: Mutex<HashMap<FleetId, Arc<RouteMetrics>>>,
 }
 
@@ -113,6 +106,11 @@ impl Counter {
 impl Source {
     pub(super) const ALL: [&str; 8] =
         ["header", "cookie", "new_cookie", "query", "path", "source_ip", "random", "none"];
+
+    /// As a label.
+    pub(in crate::proxy) const fn as_str(self) -> &'static str {
+        Self::ALL[self as usize]
+    }
 }
 
 impl Kind {
@@ -122,19 +120,11 @@ impl Kind {
 // === impl RouteMetrics ===
 
 impl RouteMetrics {
-    /// A request is over: with this status, or because its client left.
-    pub(in crate::proxy) fn on_end(&self, status: Option<StatusCode>, took: Duration) {
-        let Some(status) = status else { return self.cancelled.add(1) };
-        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
-        self.responses[class].add(1);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
-        self.durations[bucket].add(1);
-        self.duration_sum_micros.add(micros);
-    }
-
-    pub(in crate::proxy) fn on_error(&self, reason: Reason) {
-        self.errors[reason as usize].add(1);
+    /// A request is over.
+    pub(in crate::proxy) fn on_end(&self, ended: &Ended) {
+        self.ends.add(ended);
+        self.bytes_in.add(ended.bytes_in);
+        self.bytes_out.add(ended.bytes_out);
     }
 
     pub(in crate::proxy) fn on_retry(&self, kind: Kind) {
@@ -160,10 +150,6 @@ impl RouteMetrics {
 impl Shard {
     pub(in crate::proxy) fn on_source(&self, source: Source) {
         self.sources[source as usize].add(1);
-    }
-
-    pub(in crate::proxy) fn on_unrouted(&self, reason: Reason) {
-        self.unrouted[reason as usize].add(1);
     }
 
     /// The counters of a LoadBalancer; looked up once for each published route.

@@ -2,6 +2,10 @@
 //! or shipped is valid. `make docs` writes the generated parts anew.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[path = "../proxy/support/build.rs"]
+mod build;
+mod metrics;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
