@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     fn mk_listener(port: u16, hostnames: &[&str]) -> Listener {
-        Listener { port, hostnames: hostnames.iter().map(|&hostname| hostname.to_owned()).collect() }
+        Listener { port, hostnames: hostnames.iter().map(|&hostname| hostname.to_owned()).collect(), tls: None }
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn listener(spec: &LoadBalancerSpec, check: &mut Checker) -> Listener {
             hostnames.push(lower);
         }
     }
-    Listener { port, hostnames }
+    Listener { port, hostnames, tls: None }
 }
 
 fn is_hostname(name: &str) -> bool {

@@ -46,7 +46,7 @@ fn desired(replicas: u16) -> Desired {
             startup: 600 * second,
         },
         route: Arc::new(RoutePolicy {
-            listener: Listener { port: 5000, hostnames: Vec::new() },
+            listener: Listener { port: 5000, hostnames: Vec::new(), tls: None },
             hash_key: Vec::new(),
             key_hash: Default::default(),
             ring: Default::default(),

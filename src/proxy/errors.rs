@@ -50,6 +50,8 @@ pub enum Reason {
     BrokenBody,
     /// No load balancer has this host on this port.
     NoRoute,
+    /// The host is another load balancer's than the one that the client shook hands with.
+    MisdirectedRequest,
     /// CONNECT or TRACE.
     MethodNotAllowed,
     /// The client stopped sending.
@@ -124,11 +126,12 @@ impl From<PickError> for ForwardError {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadHost,
         Self::BadTarget,
         Self::BrokenBody,
         Self::NoRoute,
+        Self::MisdirectedRequest,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::BodyTooLarge,
@@ -151,6 +154,7 @@ impl Reason {
             Self::BadTarget => "BadTarget",
             Self::BrokenBody => "BrokenBody",
             Self::NoRoute => "NoRoute",
+            Self::MisdirectedRequest => "MisdirectedRequest",
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::RequestTimeout => "RequestTimeout",
             Self::BodyTooLarge => "BodyTooLarge",
@@ -172,6 +176,7 @@ impl Reason {
         match self {
             Self::BadHost | Self::BadTarget | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MisdirectedRequest => StatusCode::MISDIRECTED_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -190,6 +195,7 @@ impl Reason {
             Self::BadTarget => "the request's target is not one for its method",
             Self::BrokenBody => "the request's body is broken",
             Self::NoRoute => "no load balancer serves this host here; see spec.listener.hostnames",
+            Self::MisdirectedRequest => "this connection is not for this host; ask on a new one",
             Self::MethodNotAllowed => "this proxy takes neither CONNECT nor TRACE",
             Self::RequestTimeout => "the request's body did not arrive in time",
             Self::BodyTooLarge => "the request's body is longer than this load balancer takes",
@@ -207,7 +213,10 @@ impl Reason {
 
     /// Whether the connection has to end, however the request's body did: who says this of itself is not understood.
     const fn closes(self) -> bool {
-        matches!(self, Self::BadHost | Self::BadTarget | Self::UnsupportedCoding | Self::UriTooLong)
+        matches!(
+            self,
+            Self::BadHost | Self::BadTarget | Self::MisdirectedRequest | Self::UnsupportedCoding | Self::UriTooLong
+        )
     }
 
     /// The whole answer: JSON, or plain text for who asks for text and not for JSON. After a body that was not read to

@@ -21,7 +21,12 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const NOT_NOMINABLE: [HeaderName; 5] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, AUTHORIZATION, FORWARDED];
 
 /// Prepares a request's head for the replica. Returns the protocol that the client wants to switch to.
-pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) -> Option<HeaderValue> {
+pub(super) fn prepare_request(
+    headers: &mut HeaderMap,
+    version: Version,
+    peer: &HeaderValue,
+    scheme: &'static str,
+) -> Option<HeaderValue> {
     let upgrade = wanted_upgrade(headers, version);
     let keep_trailers = headers.contains_key(TE) && names(headers, &TE, "trailers");
     strip_hop_by_hop(headers);
@@ -34,7 +39,7 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &
         headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
-    forwarded(headers, version, peer);
+    forwarded(headers, version, peer, scheme);
     upgrade
 }
 
@@ -89,12 +94,12 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Nothing that the client says about its origin is believed: there are no trusted peers yet.
-fn forwarded(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) {
+fn forwarded(headers: &mut HeaderMap, version: Version, peer: &HeaderValue, scheme: &'static str) {
     headers.remove(FORWARDED);
     headers.remove(X_FORWARDED_PORT);
     headers.remove(X_REAL_IP);
     headers.insert(X_FORWARDED_FOR, peer.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     match headers.get(HOST).cloned() {
         Some(host) => headers.insert(X_FORWARDED_HOST, host),
         None => headers.remove(X_FORWARDED_HOST),
@@ -152,17 +157,17 @@ mod tests {
     fn only_trailers_survive_of_te() {
         let peer = HeaderValue::from_static("10.0.0.7");
         let mut headers = map(&[("te", "gzip, Trailers")]);
-        prepare_request(&mut headers, Version::HTTP_11, &peer);
+        prepare_request(&mut headers, Version::HTTP_11, &peer, "http");
         assert_eq!(headers["te"], "trailers");
         let mut headers = map(&[("te", "gzip")]);
-        prepare_request(&mut headers, Version::HTTP_11, &peer);
+        prepare_request(&mut headers, Version::HTTP_11, &peer, "http");
         assert!(!headers.contains_key("te"));
     }
 
     #[test]
     fn an_upgrade_must_be_nominated_and_is_never_h2c() {
         let peer = HeaderValue::from_static("10.0.0.7");
-        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &peer);
+        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &peer, "http");
         assert_eq!(
             wanted(&[("connection", "Upgrade"), ("upgrade", "websocket")]),
             Some(HeaderValue::from_static("websocket"))

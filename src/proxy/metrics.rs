@@ -4,4 +4,4 @@ mod collect;
 mod shard;
 
 pub use collect::ProxyMetrics;
-pub(super) use shard::{Counter, Kind, RouteMetrics, Shard, Source};
+pub(super) use shard::{Counter, Handshake, Kind, RouteMetrics, Shard, Source};

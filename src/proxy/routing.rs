@@ -38,6 +38,11 @@ impl Routing {
         Self { reader, shard, version: 0, routed, budgets, replicas }
     }
 
+    /// Whether TLS is spoken on this port by the newest table.
+    pub(super) fn is_tls(&mut self, port: u16) -> bool {
+        self.reader.table().is_tls(port)
+    }
+
     /// The route for this port and host in the newest table.
     pub(super) fn find(&mut self, port: u16, host: &str) -> Option<Rc<Routed>> {
         let table = self.reader.table();

@@ -86,7 +86,7 @@ async fn proxy(
     client.worker.shard.on_source(key.source);
 
     let version = request.version();
-    let upgrade = headers::prepare_request(request.headers_mut(), version, &client.peer);
+    let upgrade = headers::prepare_request(request.headers_mut(), version, &client.peer, client.scheme());
     let asked = Asked { upgrade: upgrade.map(|_| hyper::upgrade::on(&mut request)), set_cookie: key.set_cookie };
     *request.version_mut() = Version::HTTP_11;
     if length.is_none() {
@@ -127,7 +127,8 @@ fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>,
         return Err(Reason::UriTooLong);
     }
     let host = host::name(request.headers().get(HOST));
-    client.worker.find(client.port, host).ok_or(Reason::NoRoute)
+    let routed = client.worker.find(client.port, host).ok_or(Reason::NoRoute)?;
+    if client.may_ask(&routed.route) { Ok(routed) } else { Err(Reason::MisdirectedRequest) }
 }
 
 fn respond(

@@ -134,6 +134,10 @@ impl Worker {
         }
     }
 
+    pub(super) fn is_tls(&self, port: u16) -> bool {
+        self.routing.borrow_mut().is_tls(port)
+    }
+
     pub(super) fn find(&self, port: u16, host: &str) -> Option<Rc<Routed>> {
         self.routing.borrow_mut().find(port, host)
     }
@@ -236,8 +240,9 @@ impl Worker {
     async fn drain(&self, deadline: Duration) -> usize {
         self.draining.set(true);
         for Entry { watch, .. } in self.connections.borrow().values() {
-            if watch.phase() == Phase::Idle {
-                watch.enter(Phase::Idle, IDLE_GRACE);
+            let phase = watch.phase();
+            if matches!(phase, Phase::Idle | Phase::Handshake) {
+                watch.enter(phase, IDLE_GRACE);
             }
             watch.wake();
         }

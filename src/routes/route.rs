@@ -10,6 +10,7 @@ use crate::model::{Desired, FleetId, Incarnation, Observed, Ordinal, Replica, Re
 use crate::ring::{Member, Ring};
 use crate::routes::Upstream;
 use crate::routes::bounded::BoundedLoad;
+use crate::tls::ServerTls;
 
 /// Admits every key.
 const ALL_KEYS: u32 = 1 << 16;
@@ -19,6 +20,7 @@ const ALL_KEYS: u32 = 1 << 16;
 pub struct Placement {
     pub(super) policy: Arc<RoutePolicy>,
     pub(super) seats: Vec<PlacedSeat>,
+    pub(super) tls: Option<ServerTls>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +48,8 @@ pub struct Route {
     pub ring: Arc<Ring>,
     /// Every member's share of the key space, by seat.
     pub shares: Arc<[f64]>,
+    /// What TLS is spoken with, if `policy.listener` wants any and there is a certificate.
+    pub tls: Option<ServerTls>,
     /// One for each member of the ring, sorted by ordinal.
     pub(super) seats: Vec<Seat>,
     /// From an ordinal to its seat's index; `u16::MAX`: none.
@@ -88,7 +92,13 @@ impl Placement {
                 PlacedSeat { ordinal, replica }
             })
             .collect();
-        Self { policy: Arc::clone(&desired.route), seats }
+        Self { policy: Arc::clone(&desired.route), seats, tls: None }
+    }
+
+    /// With this for handshakes, where the listener wants TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<ServerTls>) -> Self {
+        Self { tls: tls.filter(|_| self.policy.listener.tls.is_some()), ..self }
     }
 
     /// Whether some replica does not get all its keys yet, so that time alone changes the placement.

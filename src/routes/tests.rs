@@ -82,7 +82,7 @@ impl Make {
 
     fn policy(&self) -> RoutePolicy {
         RoutePolicy {
-            listener: Listener { port: 1, hostnames: Vec::new() },
+            listener: Listener { port: 1, hostnames: Vec::new(), tls: None },
             hash_key: vec![KeySource::SourceIp],
             key_hash: KeyHash::SipHash,
             ring: RingSpec::Rendezvous { slots: SLOTS },
@@ -127,6 +127,7 @@ impl Fleet {
                 policy: Arc::new(policy),
                 shares: ring.shares().into(),
                 ring: Arc::new(ring),
+                tls: None,
                 seat_of: (0..).take(seats.len()).collect(),
                 seats,
             }

@@ -153,7 +153,7 @@ fn desired(id: &FleetId, replicas: usize) -> Desired {
             startup: SECOND,
         },
         route: Arc::new(RoutePolicy {
-            listener: Listener { port: 5000, hostnames: vec!["a.example".into()] },
+            listener: Listener { port: 5000, hostnames: vec!["a.example".into()], tls: None },
             hash_key: vec![KeySource::SourceIp],
             key_hash: KeyHash::SipHash,
             ring: RingSpec::Rendezvous { slots: 256 },

@@ -16,4 +16,5 @@ mod retry;
 mod routing;
 mod streaming;
 mod swaps;
+mod tls;
 mod upgrade;

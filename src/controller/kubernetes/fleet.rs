@@ -377,7 +377,7 @@ fn changes(before: &Desired, after: &Desired) -> Vec<Line> {
         lines.push(Line::normal("RollingOut", text));
     }
     if before.route.listener != after.route.listener {
-        let Listener { port, hostnames } = &after.route.listener;
+        let Listener { port, hostnames, tls: _ } = &after.route.listener;
         let hosts = if hostnames.is_empty() { "any host".to_owned() } else { hostnames.join(", ") };
         lines.push(Line::normal("Listening", format!("listens on port {port} for {hosts}")));
     }

@@ -177,7 +177,7 @@ impl Entry {
 /// Where the resource was last accepted to listen.
 pub(super) fn in_force(resource: &LoadBalancer) -> Option<Listener> {
     let listener = resource.status.as_ref()?.listener.as_ref()?;
-    Some(Listener { port: u16::try_from(listener.port).ok()?, hostnames: listener.hostnames.clone() })
+    Some(Listener { port: u16::try_from(listener.port).ok()?, hostnames: listener.hostnames.clone(), tls: None })
 }
 
 /// Sorts the oldest first.

@@ -72,7 +72,7 @@ fn a_spec_that_says_nothing_gets_the_defaults() {
         }
     );
     let policy = RoutePolicy {
-        listener: Listener { port: 5000, hostnames: Vec::new() },
+        listener: Listener { port: 5000, hostnames: Vec::new(), tls: None },
         hash_key: vec![KeySource::SourceIp],
         key_hash: KeyHash::SipHash,
         ring: RingSpec::Rendezvous { slots: 65_536 },

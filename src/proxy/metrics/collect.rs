@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use crate::model::{FleetId, Ordinal};
 use crate::proxy::errors::Reason;
 use crate::proxy::metrics::Counter;
-use crate::proxy::metrics::shard::{BOUNDS, Kind, RouteMetrics, Shard, Source};
+use crate::proxy::metrics::shard::{BOUNDS, Handshake, Kind, RouteMetrics, Shard, Source};
 use crate::routes::Verdict;
 
 /// All workers' counters, for a registry.
@@ -121,6 +121,12 @@ impl ProxyMetrics {
             counters(encoder, "ringhold_upstream_connections", "Connections to replicas taken for a request")?;
         write(&mut family, &[("kind", "new")], self.total(|shard| &shard.upstream_new))?;
         write(&mut family, &[("kind", "reused")], self.total(|shard| &shard.upstream_reused))?;
+        let mut family =
+            counters(encoder, "ringhold_tls_handshakes", "TLS handshakes of clients by what became of them")?;
+        for (index, result) in Handshake::ALL.into_iter().enumerate() {
+            let count = self.shards.iter().map(|shard| shard.handshakes[index].get()).sum();
+            write_seen(&mut family, &[("result", result)], count)?;
+        }
         let help = "Connections that clients have open";
         let mut gauge = encoder.encode_descriptor("ringhold_client_connections", help, None, MetricType::Gauge)?;
         gauge.encode_gauge(&i64::try_from(self.client_connections()).unwrap_or(i64::MAX))

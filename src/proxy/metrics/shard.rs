@@ -41,6 +41,30 @@ pub(in crate::proxy) enum Kind {
     Repeated,
 }
 
+/// What became of a TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(in crate::proxy) enum Handshake {
+    Full,
+    /// By a ticket, without a certificate.
+    Resumed,
+    /// It was no handshake at all.
+    PlainHttp,
+    /// No LoadBalancer has the name that was asked for.
+    UnknownName,
+    /// The LoadBalancer has none that could be used.
+    NoCertificate,
+    /// No version, cipher or protocol in common.
+    Incompatible,
+    /// The client did not like the certificate, or something else.
+    Refused,
+    /// What came was no TLS.
+    Malformed,
+    /// The client left.
+    Closed,
+    Timeout,
+}
+
 /// Upper bounds of the duration buckets, in microseconds; one more bucket takes the rest.
 pub(super) const BOUNDS: [u64; 15] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
@@ -79,6 +103,7 @@ pub(in crate::proxy) struct Shard {
     pub(in crate::proxy) upstream_new: Counter,
     pub(in crate::proxy) upstream_reused: Counter,
     pub(super) sources: [Counter; Source::ALL.len()],
+    pub(super) handshakes: [Counter; Handshake::ALL.len()],
     /// Answers to requests that no LoadBalancer had.
     pub(super) unrouted: [Counter; Reason::ALL.len()],
     pub(super) routes: Mutex<HashMap<FleetId, Arc<RouteMetrics>>>,
@@ -96,7 +121,7 @@ impl Counter {
     }
 }
 
-// === impl Source, Kind ===
+// === impl Source, Kind, Handshake ===
 
 impl Source {
     pub(super) const ALL: [&str; 8] =
@@ -105,6 +130,21 @@ impl Source {
 
 impl Kind {
     pub(super) const ALL: [&str; 2] = ["unsent", "repeated"];
+}
+
+impl Handshake {
+    pub(super) const ALL: [&str; 10] = [
+        "full",
+        "resumed",
+        "plain_http",
+        "unknown_name",
+        "no_certificate",
+        "incompatible",
+        "refused",
+        "malformed",
+        "closed",
+        "timeout",
+    ];
 }
 
 // === impl RouteMetrics ===
@@ -148,6 +188,10 @@ impl RouteMetrics {
 impl Shard {
     pub(in crate::proxy) fn on_source(&self, source: Source) {
         self.sources[source as usize].add(1);
+    }
+
+    pub(in crate::proxy) fn on_handshake(&self, outcome: Handshake) {
+        self.handshakes[outcome as usize].add(1);
     }
 
     pub(in crate::proxy) fn on_unrouted(&self, reason: Reason) {

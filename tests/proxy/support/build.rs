@@ -16,7 +16,7 @@ use ringhold::ring::{KeyHash, RingSpec};
 pub(crate) fn mk_desired(port: u16) -> Desired {
     let seconds = Duration::from_secs;
     let route = RoutePolicy {
-        listener: Listener { port, hostnames: Vec::new() },
+        listener: Listener { port, hostnames: Vec::new(), tls: None },
         hash_key: vec![KeySource::Header("x-user-id".parse().unwrap())],
         key_hash: KeyHash::SipHash,
         ring: RingSpec::Rendezvous { slots: 4096 },

@@ -50,7 +50,7 @@ fn mk_desired(manifest: Value) -> Desired {
             startup: 600 * SECOND,
         },
         route: Arc::new(RoutePolicy {
-            listener: Listener { port: 5000, hostnames: Vec::new() },
+            listener: Listener { port: 5000, hostnames: Vec::new(), tls: None },
             hash_key: Vec::new(),
             key_hash: Default::default(),
             ring: Default::default(),
