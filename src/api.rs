@@ -14,6 +14,7 @@ mod status;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::CustomResource;
@@ -33,6 +34,7 @@ pub use service::{ExternalTrafficPolicy, ServiceSpec, ServiceType};
 pub use status::{ListenerInForce, LoadBalancerStatus, RingSummary};
 pub use template::PodTemplate;
 pub(crate) use template::{MOST_CONTAINERS, MOST_PORTS};
+pub use tls::{ListenerTlsSpec, MinTlsVersion};
 
 /// A fleet of replicas and the consistent-hash ring in front of it.
 #[derive(CustomResource, Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]

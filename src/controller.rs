@@ -4,6 +4,7 @@
 //! the drivers ([`standalone`], [`kubernetes`]) decide when.
 
 mod accept;
+mod certificate;
 mod claims;
 pub mod kubernetes;
 pub mod leader;
@@ -15,5 +16,6 @@ mod template;
 mod tick;
 mod validate;
 
+pub use certificate::Security;
 pub use tick::{ApplyError, Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
 pub use validate::{CheckedRing, FieldError, FieldErrors, Service, ring, service, validate};

@@ -14,6 +14,9 @@ use rustls::crypto::CryptoProvider;
 pub use certificate::{Certificate, CertificateError, Part};
 pub use server::ServerTls;
 
+/// TLS can't be set up: the system has no randomness.
+pub type TlsError = rustls::Error;
+
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
 
 /// What all configurations compute with.

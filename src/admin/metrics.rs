@@ -72,6 +72,14 @@ impl Collector for RouteMetrics {
             let in_flight = |seat: &crate::routes::Seat| seat.upstream.as_ref().map_or(0, |up| up.in_flight() as u64);
             route.seats().iter().map(|seat| ([("ordinal", seat.ordinal.to_string())], in_flight(seat))).collect()
         })?;
+        scrape.by_route(
+            "ringhold_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate that serves ends, in seconds since 1970",
+            |route| {
+                let end = route.tls.iter().map(|tls| tls.certificate().not_after().as_second());
+                end.map(|end| ([], end)).collect()
+            },
+        )?;
         scrape.by_fleet("ringhold_replicas", "Replicas by state", |fleet| {
             let count = |state| fleet.status.members.iter().filter(|replica| replica.state == state).count() as u64;
             STATES.map(|state| ([("state", state.to_owned())], count(state))).into()

@@ -67,6 +67,24 @@ pub(super) const RULES: &[Rule] = &[
         field: None,
     },
     Rule {
+        at: "listener.tls",
+        rule: "has(self.secretName) || has(self.certificateFile) || has(self.keyFile)",
+        message: "say where the certificate is: in secretName, or without a cluster in certificateFile and keyFile",
+        field: None,
+    },
+    Rule {
+        at: "listener.tls",
+        rule: "has(self.certificateFile) == has(self.keyFile)",
+        message: "a certificate needs its key: name both certificateFile and keyFile, or neither",
+        field: None,
+    },
+    Rule {
+        at: "listener.tls.secretName",
+        rule: "self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?([.][a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$')",
+        message: "use the name of a Secret such as web-tls",
+        field: None,
+    },
+    Rule {
         at: "service",
         rule: "!has(self.nodePort) || (has(self.type) && self.type != 'ClusterIP')",
         message: "leave it out, or use NodePort or LoadBalancer in spec.service.type",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::controller::certificate;
 use crate::model::{ConditionStatus, ConditionType, FleetStatus, Ordinal, ReplicaStatus};
 
 /// One thing that happened.
@@ -57,6 +58,7 @@ pub(super) fn tell(
         lines.push(Line::normal("RingChanged", format!("{what}; {share} % of the keys move")));
     }
     lines.extend(degradation(before, after));
+    lines.extend(security(before, after));
     if is_settled(after) && !is_settled(before) {
         let text = match after.desired_replicas {
             0 => "no replicas are left".to_owned(),
@@ -116,6 +118,20 @@ fn degradation(before: &FleetStatus, after: &FleetStatus) -> Option<Line> {
             Some(Line::warning(after.0, format!("degraded: {}", after.1)))
         }
         (Some(_), None) => Some(Line::normal("Recovered", "no longer degraded".to_owned())),
+        _ => None,
+    }
+}
+
+/// What has become of the listener's certificate.
+fn security(before: &FleetStatus, after: &FleetStatus) -> Option<Line> {
+    let stated = |status: &FleetStatus| {
+        status.condition(ConditionType::TlsReady).map(|condition| (condition.reason, condition.message.clone()))
+    };
+    match (stated(before), stated(after)) {
+        (before, Some((reason, message))) if before.as_ref() != Some(&(reason, message.clone())) => {
+            let line = if reason == certificate::VALID { Line::normal } else { Line::warning };
+            Some(line(reason, message))
+        }
         _ => None,
     }
 }

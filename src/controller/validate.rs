@@ -6,6 +6,7 @@ mod ring;
 mod service;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::model::{Desired, FleetId, FleetUid, Health, Limits, Listener, Retries
 
 pub use ring::{CheckedRing, ring};
 pub use service::{Service, service};
+pub(super) use tls::listener_tls;
 
 /// The longest limit of a body that can be declared: 1 PiB, for JSON's numbers are exact only somewhat beyond.
 const MOST_BYTES: u64 = 1 << 50;
@@ -118,7 +120,8 @@ fn listener(spec: &LoadBalancerSpec, check: &mut Checker) -> Listener {
             hostnames.push(lower);
         }
     }
-    Listener { port, hostnames, tls: None }
+    let tls = spec.listener.tls.as_ref().map(|tls| tls::checked(tls, check));
+    Listener { port, hostnames, tls }
 }
 
 fn is_hostname(name: &str) -> bool {

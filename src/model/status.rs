@@ -102,6 +102,8 @@ pub enum ConditionType {
     Degraded,
     /// The fleet is on its way to what the spec says.
     Progressing,
+    /// The listener has a certificate that clients can take. Only where it wants one.
+    TlsReady,
 }
 
 /// Whether a condition holds.

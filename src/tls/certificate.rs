@@ -5,21 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError as Verdict, Error, InconsistentKeys, RootCertStore};
 
 use crate::tls::provider;
 
-/// Later than any certificate ends.
+/// Earlier and later than any certificate.
+const BEGIN_OF_TIME: UnixTime = UnixTime::since_unix_epoch(Duration::ZERO);
 const END_OF_TIME: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
 
-/// A chain and the key that belongs to it.
+/// A chain and the key that belongs to it. Whether its time has come, or is over, changes by itself: see
+/// [`Certificate::not_before`] and [`Certificate::not_after`].
 pub struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
+    not_before: Timestamp,
     not_after: Timestamp,
 }
 
@@ -60,47 +63,37 @@ pub enum CertificateError {
     /// Another key's certificate.
     #[error("is not the key of the certificate; put the two that were issued together there")]
     KeyMismatch,
-    /// Too late.
-    #[error("has expired on {not_after}; renew it")]
-    Expired {
-        /// Its last moment.
-        not_after: Timestamp,
-    },
-    /// Too early.
-    #[error("is not valid before {not_before}; wait until then or check the clock")]
-    NotYetValid {
-        /// Its first moment.
-        not_before: Timestamp,
-    },
 }
 
 // === impl Certificate ===
 
 impl Certificate {
-    /// Reads a chain and its key, and checks that they belong together and are valid `now`.
+    /// Reads a chain and its key, and checks that they belong together.
     ///
     /// # Errors
-    /// Whatever of this is not so.
-    pub fn from_pem(chain: &[u8], key: &[u8], now: Timestamp) -> Result<Self, CertificateError> {
-        let damaged = |part, error: rustls::pki_types::pem::Error| {
-            let message = error.to_string();
-            CertificateError::Damaged { part, message }
-        };
+    /// There are none, or they don't.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
+        let damaged = |part, error: pem::Error| CertificateError::Damaged { part, message: error.to_string() };
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
         let chain = chain.map_err(|error| damaged(Part::Certificate, error))?;
-        let Some(leaf) = chain.first() else { return Err(CertificateError::NoCertificate) };
-        check_time(leaf, now)?;
-        let not_after = not_after(leaf)?;
+        let leaf = chain.first().ok_or(CertificateError::NoCertificate)?;
+        let (not_before, not_after) = validity(leaf)?;
         let key = match PrivateKeyDer::from_pem_slice(key) {
             Ok(key) => key,
-            Err(rustls::pki_types::pem::Error::NoItemsFound) => return Err(CertificateError::NoKey),
+            Err(pem::Error::NoItemsFound) => return Err(CertificateError::NoKey),
             Err(error) => return Err(damaged(Part::Key, error)),
         };
         match CertifiedKey::from_der(chain, key, &provider()) {
-            Ok(key) => Ok(Self { key: Arc::new(key), not_after }),
+            Ok(key) => Ok(Self { key: Arc::new(key), not_before, not_after }),
             Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(CertificateError::KeyMismatch),
             Err(error) => Err(CertificateError::Unsupported { part: Part::Key, message: error.to_string() }),
         }
+    }
+
+    /// Its first moment.
+    #[must_use]
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
     }
 
     /// Its last moment.
@@ -109,10 +102,19 @@ impl Certificate {
         self.not_after
     }
 
-    /// Whether both are the same certificate, wherever they were read.
+    /// Whether both are the same chain, wherever they were read. The key is the same then, too: it fits.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.key.cert.first() == other.key.cert.first()
+        self.key.cert == other.key.cert
+    }
+
+    /// Whether it is for this host: a name, or `*.` and the name above.
+    #[must_use]
+    pub fn names(&self, hostname: &str) -> bool {
+        let name = hostname.replacen('*', "any", 1);
+        let name = ServerName::try_from(name.as_str());
+        let leaf = self.key.end_entity_cert().and_then(ParsedCertificate::try_from);
+        leaf.is_ok_and(|leaf| name.is_ok_and(|name| verify_server_name(&leaf, &name).is_ok()))
     }
 }
 
@@ -122,45 +124,25 @@ impl fmt::Debug for Certificate {
     }
 }
 
-fn check_time(leaf: &CertificateDer<'_>, now: Timestamp) -> Result<(), CertificateError> {
-    match verdict(leaf, unix_time(now))? {
-        Some(Verdict::ExpiredContext { not_after, .. }) => {
-            Err(CertificateError::Expired { not_after: timestamp(not_after) })
-        }
-        Some(Verdict::NotValidYetContext { not_before, .. }) => {
-            Err(CertificateError::NotYetValid { not_before: timestamp(not_before) })
-        }
-        // Who issued it, for what and for whom is for the client to judge.
-        _ => Ok(()),
-    }
-}
-
-/// The verifier looks at the time before anything else and says when a certificate ended, so the last moment of one is
-/// what it says at the end of time.
-fn not_after(leaf: &CertificateDer<'_>) -> Result<Timestamp, CertificateError> {
-    match verdict(leaf, END_OF_TIME)? {
-        Some(Verdict::ExpiredContext { not_after, .. }) => Ok(timestamp(not_after)),
-        other => Err(unsupported(format!("{other:?}"))),
-    }
-}
-
-/// What a client that trusts nobody would say.
-fn verdict(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<Option<Verdict>, CertificateError> {
+/// First and last moment. The verifier looks at the time before anything else and says when a certificate begins or ended,
+/// so these are what it says at the begin and at the end of time. All else it might say is for clients to judge.
+fn validity(leaf: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), CertificateError> {
+    let unsupported = |message| CertificateError::Unsupported { part: Part::Certificate, message };
     let parsed = ParsedCertificate::try_from(leaf).map_err(|error| unsupported(error.to_string()))?;
     let algorithms = provider().signature_verification_algorithms.all;
-    match verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], now, algorithms) {
-        Ok(()) => Ok(None),
-        Err(Error::InvalidCertificate(verdict)) => Ok(Some(verdict)),
+    let nobody = RootCertStore::empty();
+    let verdict = |now| verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms);
+    let not_before = match verdict(BEGIN_OF_TIME) {
+        Err(Error::InvalidCertificate(Verdict::NotValidYetContext { not_before, .. })) => timestamp(not_before),
+        _ => Timestamp::UNIX_EPOCH,
+    };
+    match verdict(END_OF_TIME) {
+        Err(Error::InvalidCertificate(Verdict::ExpiredContext { not_after, .. })) => {
+            Ok((not_before, timestamp(not_after)))
+        }
         Err(error) => Err(unsupported(error.to_string())),
+        Ok(()) => Ok((not_before, Timestamp::MAX)),
     }
-}
-
-fn unsupported(message: String) -> CertificateError {
-    CertificateError::Unsupported { part: Part::Certificate, message }
-}
-
-fn unix_time(now: Timestamp) -> UnixTime {
-    UnixTime::since_unix_epoch(Duration::from_secs(now.as_second().try_into().unwrap_or_default()))
 }
 
 fn timestamp(time: UnixTime) -> Timestamp {
@@ -177,18 +159,9 @@ impl CertificateError {
     #[must_use]
     pub fn part(&self) -> Part {
         match self {
-            Self::NoCertificate | Self::Expired { .. } | Self::NotYetValid { .. } => Part::Certificate,
+            Self::NoCertificate => Part::Certificate,
             Self::NoKey | Self::KeyMismatch => Part::Key,
             Self::Damaged { part, .. } | Self::Unsupported { part, .. } => *part,
-        }
-    }
-
-    /// The CamelCase word, for conditions.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Expired { .. } => "CertificateExpired",
-            _ => "CertificateInvalid",
         }
     }
 }
@@ -199,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    /// Valid from 2020 to the end of 2029.
+    /// Valid from 2020 to 2030.
     fn mk_pair() -> (String, String) {
         let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2030, 1, 1));
@@ -207,19 +180,18 @@ mod tests {
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
 
-    fn read(chain: &str, key: &str, now: &str) -> Result<Timestamp, CertificateError> {
-        let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes(), now.parse().unwrap());
-        certificate.map(|certificate| certificate.not_after())
+    fn read(chain: &str, key: &str) -> Result<Certificate, CertificateError> {
+        Certificate::from_pem(chain.as_bytes(), key.as_bytes())
     }
 
-    const NOW: &str = "2025-06-01T00:00:00Z";
-
     #[test]
-    fn a_pair_is_read_with_its_end() {
+    fn a_pair_is_read_with_its_time() {
         let (chain, key) = mk_pair();
-        assert_eq!(read(&chain, &key, NOW), Ok("2030-01-01T00:00:00Z".parse().unwrap()));
+        let certificate = read(&chain, &key).unwrap();
+        let time = (certificate.not_before().to_string(), certificate.not_after().to_string());
+        assert_eq!(time, ("2020-01-01T00:00:00Z".to_owned(), "2030-01-01T00:00:00Z".to_owned()));
         let text_around = format!("subject=CN = a.example\n{chain}");
-        assert!(read(&text_around, &key, NOW).is_ok(), "openssl writes words around it");
+        assert!(read(&text_around, &key).is_ok(), "openssl writes words around it");
     }
 
     #[test]
@@ -237,26 +209,25 @@ mod tests {
             (&*chain, &*encrypted, Part::Key, "holds no private key"),
             (&*chain, &*other_key, Part::Key, "is not the key of the certificate"),
         ] {
-            let error = read(chain, key, NOW).unwrap_err();
+            let error = read(chain, key).unwrap_err();
             assert!(error.part() == part && error.to_string().contains(says), "{error:?}: {says}");
-            assert_eq!(error.reason(), "CertificateInvalid");
         }
     }
 
     #[test]
-    fn only_its_time_makes_it_valid() {
-        let (chain, key) = mk_pair();
-        let expired = read(&chain, &key, "2030-01-02T00:00:00Z").unwrap_err();
-        assert_eq!(expired, CertificateError::Expired { not_after: "2030-01-01T00:00:00Z".parse().unwrap() });
-        assert_eq!(expired.reason(), "CertificateExpired");
-        let early = read(&chain, &key, "2019-01-01T00:00:00Z").unwrap_err();
-        assert_eq!(early, CertificateError::NotYetValid { not_before: "2020-01-01T00:00:00Z".parse().unwrap() });
+    fn it_is_for_the_names_in_it() {
+        let key = KeyPair::generate().unwrap();
+        let names = ["a.example".to_owned(), "*.web.example".to_owned()];
+        let chain = CertificateParams::new(names).unwrap().self_signed(&key).unwrap().pem();
+        let certificate = read(&chain, &key.serialize_pem()).unwrap();
+        let named = ["a.example", "b.web.example", "*.web.example", "b.example", "*.example", "a_b.example"];
+        assert_eq!(named.map(|name| certificate.names(name)), [true, true, true, false, false, false]);
     }
 
     #[test]
     fn keys_are_not_printed() {
         let (chain, key) = mk_pair();
-        let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes(), NOW.parse().unwrap()).unwrap();
+        let certificate = read(&chain, &key).unwrap();
         assert_eq!(format!("{certificate:?}"), "Certificate { not_after: 2030-01-01T00:00:00Z, .. }");
     }
 }

@@ -9,7 +9,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use crate::model::TlsVersion;
-use crate::tls::{Certificate, provider};
+use crate::tls::{Certificate, TlsError, provider};
 
 /// What is spoken after the handshake, the best first (ALPN).
 const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
@@ -40,7 +40,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// The system has no randomness.
-    pub fn new(certificate: Arc<Certificate>, min_version: TlsVersion) -> Result<Self, rustls::Error> {
+    pub fn new(certificate: Arc<Certificate>, min_version: TlsVersion) -> Result<Self, TlsError> {
         let versions: &[_] = match min_version {
             TlsVersion::Tls12 => &SINCE_12,
             TlsVersion::Tls13 => &SINCE_13,

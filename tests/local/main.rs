@@ -10,4 +10,5 @@ mod lives;
 mod load;
 mod refusals;
 mod skew;
+mod tls;
 mod zero_loss;

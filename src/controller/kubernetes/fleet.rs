@@ -115,6 +115,7 @@ impl ClusterFleet {
             exposure: if is_leaving { Exposure::Withdrawn } else { Exposure::Routed },
             part: if self.is_frozen { Part::Follows } else { part },
             elsewhere,
+            security: None,
         };
         let moved_before = self.routing.settle(&desired, &standing, &self.memory).await;
         let now = Timestamp::now();
@@ -377,9 +378,10 @@ fn changes(before: &Desired, after: &Desired) -> Vec<Line> {
         lines.push(Line::normal("RollingOut", text));
     }
     if before.route.listener != after.route.listener {
-        let Listener { port, hostnames, tls: _ } = &after.route.listener;
+        let Listener { port, hostnames, tls } = &after.route.listener;
         let hosts = if hostnames.is_empty() { "any host".to_owned() } else { hostnames.join(", ") };
-        lines.push(Line::normal("Listening", format!("listens on port {port} for {hosts}")));
+        let tls = if tls.is_some() { " with TLS" } else { "" };
+        lines.push(Line::normal("Listening", format!("listens on port {port}{tls} for {hosts}")));
     }
     lines
 }

@@ -85,7 +85,13 @@ spec:
             reason: "Accepted",
             message: String::new(),
         };
-        Standing { accepted, exposure: Exposure::Routed, part: Part::Acts, elsewhere: Elsewhere::Nobody }
+        Standing {
+            accepted,
+            exposure: Exposure::Routed,
+            part: Part::Acts,
+            elsewhere: Elsewhere::Nobody,
+            security: None,
+        }
     }
 
     #[tokio::test]

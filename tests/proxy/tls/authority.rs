@@ -24,7 +24,7 @@ impl Authority {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
         let (chain, key) = (certificate.pem(), key.serialize_pem());
-        Arc::new(Certificate::from_pem(chain.as_bytes(), key.as_bytes(), jiff::Timestamp::now()).unwrap())
+        Arc::new(Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap())
     }
 
     /// A client that trusts this authority alone.
