@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase", default)]
 pub struct ListenerTlsSpec {
     /// In a cluster: a Secret in the LoadBalancer's namespace, as of type `kubernetes.io/tls`, with the chain in `tls.crt`
-    /// and its key in `tls.key`. The operator has to be allowed to get, list and watch it.
+    /// and its key in `tls.key`. The operator has to be allowed to list and watch it: `tls.secrets` in the Helm chart.
     #[schemars(length(min = 1, max = 253))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,

@@ -56,6 +56,11 @@ type Said = (bool, &'static str, String);
 // === impl Keeper ===
 
 impl Keeper {
+    /// What another process said last.
+    pub(super) fn recall(&mut self, told: Option<Condition>) {
+        self.told = told.or(self.told.take());
+    }
+
     /// Whether there is a certificate to serve with.
     pub(super) fn has_certificate(&self) -> bool {
         self.kept.is_some()

@@ -11,6 +11,7 @@ mod owned;
 mod proxies;
 mod registry;
 mod routing;
+mod secrets;
 mod stats;
 mod truce;
 
@@ -39,6 +40,7 @@ use crate::shutdown::Shutdown;
 use events::Narrator;
 use exposure::Exposures;
 use registry::Registry;
+use secrets::Secrets;
 
 pub use proxies::{Proxies, ProxiesConfig};
 pub use stats::Stats;
@@ -97,6 +99,7 @@ struct Context<B> {
     /// True once the store holds them all. A store itself wakes only one of those who wait for it.
     listed: watch::Sender<bool>,
     registry: Registry,
+    secrets: Secrets,
     exposures: Option<Exposures>,
     narrator: Narrator,
     stats: Arc<Stats>,
@@ -128,6 +131,7 @@ pub async fn run<B: Backend>(config: KubernetesConfig<B>, shutdown: Shutdown, re
     let narration = tokio::spawn(narration);
     let context = Arc::new(Context {
         narrator,
+        secrets: Secrets::new(config.client.clone(), again.clone()),
         client: config.client,
         backend: config.backend,
         manifest: config.manifest,
@@ -240,6 +244,7 @@ async fn follow<B: Backend>(
 /// Its replicas are the garbage collector's now.
 fn remove<B: Backend>(context: &Arc<Context<B>>, id: &FleetId, uid: Option<&FleetUid>) {
     let Some(fleet) = context.registry.remove(id, uid) else { return };
+    context.secrets.forget(id);
     let (context, id) = (Arc::clone(context), id.clone());
     // A look that runs would put it back, so its end is waited for; the watch must not wait.
     tokio::spawn(async move {

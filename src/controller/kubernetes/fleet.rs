@@ -15,6 +15,7 @@ use crate::api::{LoadBalancer, LoadBalancerStatus};
 use crate::backend::Backend;
 use crate::backend::kubernetes::marks::FIELD_MANAGER;
 use crate::controller::accept::Refusal;
+use crate::controller::certificate::Keeper;
 use crate::controller::status;
 use crate::controller::story::{self, Line};
 use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, tick};
@@ -44,6 +45,8 @@ pub(super) struct ClusterFleet {
     /// Generation that was decided on, and how.
     decided: Option<(i64, Condition)>,
     memory: Memory,
+    /// What its listener has of TLS.
+    keeper: Keeper,
     told: Option<FleetStatus>,
     /// As this process wrote it; `None` while it only follows.
     written: Option<LoadBalancerStatus>,
@@ -67,6 +70,7 @@ impl ClusterFleet {
             is_frozen: false,
             decided: None,
             memory: Memory::default(),
+            keeper: Keeper::default(),
             told: None,
             written: None,
             failure: None,
@@ -110,12 +114,15 @@ impl ClusterFleet {
             Part::Follows => Elsewhere::Nobody,
         };
         let others_drain = matches!(elsewhere, Elsewhere::Said(_));
+        let listener = &desired.route.listener;
+        let found = context.secrets.find(&self.id, listener).await;
+        let security = self.keeper.keep(listener, found.as_ref(), generation(resource), Timestamp::now());
         let standing = Standing {
             accepted: self.decided.as_ref().map_or_else(|| pending(resource), |(_, accepted)| accepted.clone()),
             exposure: if is_leaving { Exposure::Withdrawn } else { Exposure::Routed },
             part: if self.is_frozen { Part::Follows } else { part },
             elsewhere,
-            security: None,
+            security,
         };
         let moved_before = self.routing.settle(&desired, &standing, &self.memory).await;
         let now = Timestamp::now();
@@ -166,7 +173,9 @@ impl ClusterFleet {
     fn remember(&mut self, resource: &LoadBalancer, part: Part) {
         match part {
             Part::Acts if self.written.is_none() => {
-                self.memory.recall(status::conditions(resource));
+                let conditions = status::conditions(resource);
+                self.keeper.recall(conditions.iter().find(|stated| stated.kind == ConditionType::TlsReady).cloned());
+                self.memory.recall(conditions);
                 self.written = Some(resource.status.clone().unwrap_or_default());
             }
             Part::Acts => {}
