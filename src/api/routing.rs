@@ -102,7 +102,7 @@ pub struct BoundedLoadSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TimeoutsSpec {
-    /// For the connection to a replica, in milliseconds.
+    /// For the connection to a replica, with TLS the handshake, too, in milliseconds.
     #[schemars(range(min = 1, max = 600_000))]
     pub connect_milliseconds: i32,
     /// From the request's end to the head of the response, in seconds; past it the client gets 504.

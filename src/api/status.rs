@@ -29,7 +29,8 @@ pub struct LoadBalancerStatus {
     /// The ring as it is published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring: Option<RingSummary>,
-    /// `Accepted`, `Available`, `Progressing`, `Degraded`, and `TlsReady` where the listener has TLS.
+    /// `Accepted`, `Available`, `Progressing`, `Degraded`, `TlsReady` where the listener has TLS, and
+    /// `ReplicaTlsReady` where replicas have it.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }

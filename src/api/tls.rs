@@ -36,3 +36,18 @@ pub enum MinTlsVersion {
     #[serde(rename = "TLS13")]
     Tls13,
 }
+
+/// TLS with replicas: each has to show a certificate for this name that one of the authorities vouches for, before anything
+/// is sent to it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaTlsSpec {
+    /// The name in the certificate of every replica; it is asked for, too (SNI). Addresses of pods come and go, so no
+    /// certificate has them.
+    #[schemars(length(min = 1, max = 253))]
+    pub hostname: String,
+    /// A Secret in the LoadBalancer's namespace with the certificates of the authorities in `ca.crt`. The operator has to be
+    /// allowed to list and watch it: `tls.secrets` in the Helm chart.
+    #[schemars(length(min = 1, max = 253))]
+    pub ca_secret_name: String,
+}

@@ -17,12 +17,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Everything is as it should be; any other reason wants somebody.
 pub(super) const VALID: &str = "CertificateValid";
 
-/// What is in the place where the certificate should be.
-#[derive(Debug, Clone)]
-pub(super) struct Found {
+/// What is in the place where a certificate should be, or authorities.
+#[derive(Debug)]
+pub(super) struct Found<T> {
     /// The field and its value, for people.
     pub(super) place: String,
-    pub(super) certificate: Result<Arc<Certificate>, Refusal>,
+    pub(super) content: Result<Arc<T>, Refusal>,
 }
 
 /// What a listener that wants TLS has of it.
@@ -51,7 +51,7 @@ struct Kept {
 }
 
 /// Status, reason and message.
-type Said = (bool, &'static str, String);
+pub(super) type Said = (bool, &'static str, String);
 
 // === impl Keeper ===
 
@@ -70,38 +70,28 @@ impl Keeper {
     pub(super) fn keep(
         &mut self,
         listener: &Listener,
-        found: Option<&Found>,
+        found: Option<&Found<Certificate>>,
         generation: i64,
         now: Timestamp,
     ) -> Option<Security> {
-        let (Some(tls), Some(Found { place, certificate })) = (&listener.tls, found) else {
+        let (Some(tls), Some(Found { place, content })) = (&listener.tls, found) else {
             *self = Self::default();
             return None;
         };
-        let (status, reason, message) = match certificate {
-            Err(Refusal { reason, message }) => (false, *reason, self.and_what_serves(message)),
+        let said = match content {
+            Err(Refusal { reason, message }) => (false, *reason, and_before(message, self.has_certificate())),
             Ok(found) => match self.take(found, tls.min_version, now) {
                 Ok(true) => state(found, place, listener, now),
                 Ok(false) => {
                     let (_, reason, message) = state(found, place, listener, now);
-                    (false, reason, self.and_what_serves(&message))
+                    (false, reason, and_before(&message, true))
                 }
                 Err(error) => (false, "TlsFailed", format!("{place}: can't be set up: {error}")),
             },
         };
-        let status = ConditionStatus::from(status);
-        let since = self.told.as_ref().filter(|told| told.status == status).map(|told| told.last_transition_time);
-        let condition = Condition {
-            kind: ConditionType::TlsReady,
-            status,
-            observed_generation: generation,
-            last_transition_time: since.unwrap_or(now),
-            reason,
-            message,
-        };
-        self.told = Some(condition.clone());
+        let condition = stated(&mut self.told, ConditionType::TlsReady, said, generation, now);
         let kept = self.kept.as_ref().map(|kept| &kept.certificate);
-        let next_check = kept.into_iter().chain(certificate.as_ref().ok()).filter_map(|it| next_check(it, now)).min();
+        let next_check = kept.into_iter().chain(content.as_ref().ok()).filter_map(|it| next_check(it, now)).min();
         let server = self.kept.as_ref().map(|kept| kept.server.clone());
         Some(Security { server, condition, next_check })
     }
@@ -124,13 +114,27 @@ impl Keeper {
         self.kept = Some(Kept { certificate, min_version, server });
         Ok(is_taken)
     }
+}
 
-    fn and_what_serves(&self, message: &str) -> String {
-        match self.kept {
-            Some(_) => format!("{message}; the certificate that was there before goes on serving"),
-            None => message.to_owned(),
-        }
-    }
+/// What is said now, in place of what was `told` before.
+pub(super) fn stated(
+    told: &mut Option<Condition>,
+    kind: ConditionType,
+    (status, reason, message): Said,
+    generation: i64,
+    now: Timestamp,
+) -> Condition {
+    let status = ConditionStatus::from(status);
+    let since = told.as_ref().filter(|told| told.status == status).map(|told| told.last_transition_time);
+    let last_transition_time = since.unwrap_or(now);
+    let condition = Condition { kind, status, observed_generation: generation, last_transition_time, reason, message };
+    *told = Some(condition.clone());
+    condition
+}
+
+/// With the comfort that there is another one, where there is.
+pub(super) fn and_before(message: &str, is_there: bool) -> String {
+    if is_there { format!("{message}; what was there before goes on serving") } else { message.to_owned() }
 }
 
 /// What there is to say of a certificate by itself.
@@ -172,13 +176,13 @@ mod tests {
     use super::*;
     use crate::model::ListenerTls;
 
-    fn mk_found(name: &str, years: [i32; 2]) -> Found {
+    fn mk_found(name: &str, years: [i32; 2]) -> Found<Certificate> {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         [params.not_before, params.not_after] = years.map(|year| date_time_ymd(year, 1, 1));
         let key = KeyPair::generate().unwrap();
         let chain = params.self_signed(&key).unwrap().pem();
         let certificate = Certificate::from_pem(chain.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
-        Found { place: "tls.crt".to_owned(), certificate: Ok(Arc::new(certificate)) }
+        Found { place: "tls.crt".to_owned(), content: Ok(Arc::new(certificate)) }
     }
 
     fn mk_listener(hostnames: &[&str], min_version: TlsVersion) -> Listener {
@@ -191,7 +195,7 @@ mod tests {
     }
 
     /// Keeps what was found; status, reason and what serves.
-    fn keep(keeper: &mut Keeper, found: &Found, now: &str) -> (bool, &'static str, Option<ServerTls>) {
+    fn keep(keeper: &mut Keeper, found: &Found<Certificate>, now: &str) -> (bool, &'static str, Option<ServerTls>) {
         let security = keeper.keep(&mk_listener(&[], TlsVersion::Tls12), Some(found), 1, at(now)).unwrap();
         (security.condition.status == ConditionStatus::True, security.condition.reason, security.server)
     }
@@ -199,7 +203,7 @@ mod tests {
     #[test]
     fn the_last_good_certificate_goes_on_serving() {
         let (mut keeper, good) = (Keeper::default(), mk_found("a.example", [2020, 2030]));
-        let broken = || Found { place: String::new(), certificate: Err(Refusal::new("CertificateInvalid", &"no PEM")) };
+        let broken = || Found { place: String::new(), content: Err(Refusal::new("CertificateInvalid", &"no PEM")) };
         assert_eq!(keep(&mut keeper, &broken(), "2025-01-01"), (false, "CertificateInvalid", None));
         let (is_ready, reason, first) = keep(&mut keeper, &good, "2025-01-01");
         assert_eq!((is_ready, reason, first.is_some()), (true, VALID, true));

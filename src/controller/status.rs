@@ -94,6 +94,7 @@ fn recall(stated: &ResourceCondition) -> Option<Condition> {
         ConditionType::Available,
         ConditionType::Degraded,
         ConditionType::Progressing,
+        ConditionType::ReplicaTlsReady,
         ConditionType::TlsReady,
     ];
     Some(Condition {

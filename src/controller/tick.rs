@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::backend::{Backend, BackendError};
+use crate::controller::authorities::Trust;
 use crate::controller::certificate::Security;
 use crate::model::{
     Action, Condition, Desired, FleetStatus, NewReplica, Observed, Ordinal, Rejection, ReplicaUid, Traffic,
@@ -41,6 +42,8 @@ pub struct Standing {
     pub elsewhere: Elsewhere,
     /// What a listener that wants TLS has of it.
     pub security: Option<Security>,
+    /// What a fleet that wants TLS with its replicas has of it.
+    pub trust: Option<Trust>,
 }
 
 /// What a process does for a fleet. All route it; one acts.
@@ -132,13 +135,16 @@ pub async fn tick<B: Backend>(
         status.conditions.push(condition.clone());
         next_check = next_check.into_iter().chain(*check).min();
     }
+    status.conditions.extend(standing.trust.as_ref().map(|trust| trust.condition.clone()));
     status.conditions.sort_by_key(|condition| condition.kind);
 
     let placement = Placement::new(desired, &observed, &members, now);
     if placement.is_ramping() {
         next_check = Some(next_check.map_or(now + RAMP_STEP, |check| check.min(now + RAMP_STEP)));
     }
-    let placement = placement.with_tls(standing.security.as_ref().and_then(|security| security.server.clone()));
+    let placement = placement
+        .with_tls(standing.security.as_ref().and_then(|security| security.server.clone()))
+        .with_replica_tls(standing.trust.as_ref().and_then(|trust| trust.client.clone()));
     let placement = (standing.exposure == Exposure::Routed).then_some(&placement);
     let moved = publisher.publish(&desired.id, status.clone(), placement)?; // before any replica is stopped
     let table = publisher.table();

@@ -65,7 +65,19 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let timeouts = timeouts(spec, &mut check);
     let retries = retries(&spec.retries, &mut check);
     let limits = limits(&spec.limits, &mut check);
-    let route = RoutePolicy { listener, hash_key, key_hash, ring, weights, bounded_load, timeouts, retries, limits };
+    let replica_tls = spec.replica_tls.as_ref().map(|tls| tls::replicas(tls, &mut check));
+    let route = RoutePolicy {
+        listener,
+        hash_key,
+        key_hash,
+        ring,
+        weights,
+        bounded_load,
+        timeouts,
+        retries,
+        limits,
+        replica_tls,
+    };
     let template = template::template(spec, &mut check);
     let generation = resource.metadata.generation.unwrap_or(1);
     let uid = FleetUid(resource.metadata.uid.as_deref().unwrap_or_default().into());

@@ -115,6 +115,18 @@ pub struct RoutePolicy {
     pub retries: Retries,
     /// What is refused.
     pub limits: Limits,
+    /// `None`: replicas are spoken with in the clear.
+    pub replica_tls: Option<ReplicaTls>,
+}
+
+/// `spec.replicaTls`: whom replicas have to prove to be. The authorities themselves travel with the route, as the
+/// listener's certificate does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaTls {
+    /// The name in every replica's certificate.
+    pub hostname: String,
+    /// The Secret with the authorities, in the LoadBalancer's own namespace.
+    pub authorities: String,
 }
 
 /// `spec.listener`.
@@ -193,7 +205,7 @@ pub struct CookieKey {
 /// `spec.timeouts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the TCP connection to a replica.
+    /// For the connection to a replica; with TLS the handshake, too.
     pub connect: Duration,
     /// From the request's end to the response's head: past it 504.
     pub response_header: Duration,

@@ -24,6 +24,10 @@ pub enum ForwardError {
     Connect(#[source] io::Error),
     /// No connection in time; nothing was sent.
     ConnectTimeout,
+    /// The replica has not proved to be one; nothing was sent.
+    ReplicaTls(#[source] io::Error),
+    /// Nobody can: it is not known whom to trust. Nothing was sent.
+    NoAuthorities,
     /// The connection ended before a response came.
     Reset(#[source] hyper::Error),
     /// What came was no HTTP.
@@ -64,6 +68,8 @@ pub enum Reason {
     UnsupportedCoding,
     /// Nobody could be connected to.
     ConnectFailed,
+    /// The replica has not proved to be one.
+    ReplicaTlsFailed,
     /// The replica closed without an answer.
     UpstreamReset,
     /// The replica's answer is no HTTP.
@@ -96,6 +102,7 @@ impl ForwardError {
             Self::Full => Reason::AllReplicasFull,
             Self::Connect(_) => Reason::ConnectFailed,
             Self::ConnectTimeout => Reason::ConnectTimeout,
+            Self::ReplicaTls(_) | Self::NoAuthorities => Reason::ReplicaTlsFailed,
             Self::Reset(_) => Reason::UpstreamReset,
             Self::BadResponse => Reason::BadResponse,
             Self::ResponseTimeout => Reason::ResponseTimeout,
@@ -126,7 +133,7 @@ impl From<PickError> for ForwardError {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BadHost,
         Self::BadTarget,
         Self::BrokenBody,
@@ -138,6 +145,7 @@ impl Reason {
         Self::UriTooLong,
         Self::UnsupportedCoding,
         Self::ConnectFailed,
+        Self::ReplicaTlsFailed,
         Self::UpstreamReset,
         Self::BadResponse,
         Self::NoReplica,
@@ -161,6 +169,7 @@ impl Reason {
             Self::UriTooLong => "UriTooLong",
             Self::UnsupportedCoding => "UnsupportedCoding",
             Self::ConnectFailed => "ConnectFailed",
+            Self::ReplicaTlsFailed => "ReplicaTlsFailed",
             Self::UpstreamReset => "UpstreamReset",
             Self::BadResponse => "BadResponse",
             Self::NoReplica => "NoReplica",
@@ -182,7 +191,9 @@ impl Reason {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::ConnectFailed | Self::UpstreamReset | Self::BadResponse => StatusCode::BAD_GATEWAY,
+            Self::ConnectFailed | Self::ReplicaTlsFailed | Self::UpstreamReset | Self::BadResponse => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::NoReplica | Self::AllReplicasFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -202,6 +213,7 @@ impl Reason {
             Self::UriTooLong => "the request's target is too long",
             Self::UnsupportedCoding => "of the transfer codings this proxy takes chunked alone",
             Self::ConnectFailed => "no replica could be reached",
+            Self::ReplicaTlsFailed => "no replica could prove who it is",
             Self::UpstreamReset => "the replica closed the connection without an answer",
             Self::BadResponse => "the replica's answer is not valid HTTP",
             Self::NoReplica => "no replica is ready",

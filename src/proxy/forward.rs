@@ -110,7 +110,7 @@ impl Tries<'_> {
                 Err(_) if self.refresh() => continue,
                 Err(error) => return Err(last.unwrap_or_else(|| error.into())),
             };
-            let replica = self.client.worker.replica(lease.upstream(), &self.routed.metrics);
+            let replica = self.client.worker.replica(lease.upstream(), self.routed);
             replica.picks.add(1);
             self.routed.metrics.on_pick(first, despite);
             self.count_again();
@@ -261,10 +261,12 @@ fn blame(error: &ForwardError) -> Failure {
     match error {
         ForwardError::Connect(error) => Failure::of_connect(error),
         ForwardError::ConnectTimeout
+        | ForwardError::ReplicaTls(_)
         | ForwardError::Reset(_)
         | ForwardError::BadResponse
         | ForwardError::ResponseTimeout => Failure::Failed,
-        ForwardError::NoReplica
+        ForwardError::NoAuthorities
+        | ForwardError::NoReplica
         | ForwardError::Full
         | ForwardError::RequestTimeout
         | ForwardError::BodyTooLarge

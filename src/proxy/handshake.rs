@@ -44,7 +44,7 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 * 1024;
 
-/// Shakes hands and serves what comes then. `within`: from the first byte to the last of the handshake.
+/// Shakes hands, for as long as the watch allows, and serves what comes then.
 pub(super) async fn run(client: Rc<Client>, stream: TcpStream, open: Open) {
     let watch = &client.watch;
     watch.adopt().await;
@@ -67,7 +67,11 @@ pub(super) async fn run(client: Rc<Client>, stream: TcpStream, open: Open) {
 /// `None`: the watch has run out.
 async fn in_time<T>(watch: &Watch, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
-    poll_fn(|cx| if watch.is_expired() { Poll::Ready(None) } else { future.as_mut().poll(cx).map(Some) }).await
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Pending if watch.is_expired() => Poll::Ready(None),
+        polled => polled.map(Some),
+    })
+    .await
 }
 
 async fn shake_hands(client: &Client, mut stream: TcpStream) -> Result<TlsStream<TcpStream>, Handshake> {
@@ -76,7 +80,7 @@ async fn shake_hands(client: &Client, mut stream: TcpStream) -> Result<TlsStream
         Err(Handshake::PlainHttp) => {
             client.watch.enter(Phase::Handshake, LINGER);
             // Only a courtesy; it may have left.
-            let _ = refuse_plain_http(&mut stream).await;
+            let _ = in_time(&client.watch, refuse_plain_http(&mut stream)).await;
             return Err(Handshake::PlainHttp);
         }
         Err(outcome) => return Err(outcome),

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::proxy::body::RequestBody;
 use crate::proxy::errors::ForwardError;
 use crate::proxy::metrics::Counter;
-use crate::routes::Upstream;
+use crate::routes::{Upstream, Wire};
+use crate::tls::ClientTls;
 
 /// Idle connections that a worker keeps to one replica.
 const MAX_IDLE: usize = 256;
@@ -23,6 +26,8 @@ pub(super) type Sender = http1::SendRequest<RequestBody>;
 /// One replica as one worker sees it.
 pub(super) struct Replica {
     pub(super) upstream: Arc<Upstream>,
+    /// How it is spoken with, on every connection here.
+    pub(super) wire: Wire,
     pub(super) picks: Arc<Counter>,
     idle: RefCell<Vec<Idle>>,
     /// The replica has left the table: nothing is kept any more.
@@ -38,8 +43,8 @@ struct Idle {
 // === impl Replica ===
 
 impl Replica {
-    pub(super) fn new(upstream: Arc<Upstream>, picks: Arc<Counter>) -> Self {
-        Self { upstream, picks, idle: RefCell::default(), retired: Cell::new(false) }
+    pub(super) fn new(upstream: Arc<Upstream>, wire: Wire, picks: Arc<Counter>) -> Self {
+        Self { upstream, wire, picks, idle: RefCell::default(), retired: Cell::new(false) }
     }
 
     /// The connection used last, if one is left that can still be used.
@@ -79,22 +84,40 @@ impl Replica {
         self.idle.borrow_mut().clear();
     }
 
-    /// A new connection.
+    /// A new connection, with TLS where that is wanted.
     ///
     /// # Errors
-    /// There is none, or none in time.
+    /// There is none, or none in time, or the replica has not proved to be one.
     pub(super) async fn connect(&self, limit: Duration) -> Result<Sender, ForwardError> {
-        let connecting = TcpStream::connect(self.upstream.address);
-        let stream = match tokio::time::timeout(limit, connecting).await {
-            Err(_elapsed) => return Err(ForwardError::ConnectTimeout),
-            Ok(connected) => connected.map_err(ForwardError::Connect)?,
+        let connecting = async {
+            match &self.wire {
+                Wire::Plain => speak(self.open().await?).await,
+                // Rare, and large: whoever holds the request should not have to have room for it.
+                Wire::Tls(tls) => Box::pin(self.open_secured(tls)).await,
+                Wire::Unknown => Err(ForwardError::NoAuthorities),
+            }
         };
-        stream.set_nodelay(true).map_err(ForwardError::Connect)?;
-        let handshake = http1::Builder::new().handshake(TokioIo::new(stream));
-        let (sender, connection) =
-            handshake.await.map_err(|error| ForwardError::Connect(std::io::Error::other(error)))?;
-        // How it ends is told to whoever awaits the response.
-        tokio::task::spawn_local(connection.with_upgrades());
-        Ok(sender)
+        tokio::time::timeout(limit, connecting).await.unwrap_or(Err(ForwardError::ConnectTimeout))
     }
+
+    async fn open(&self) -> Result<TcpStream, ForwardError> {
+        let stream = TcpStream::connect(self.upstream.address).await.map_err(ForwardError::Connect)?;
+        stream.set_nodelay(true).map_err(ForwardError::Connect)?;
+        Ok(stream)
+    }
+
+    async fn open_secured(&self, tls: &ClientTls) -> Result<Sender, ForwardError> {
+        let stream = self.open().await?;
+        let handshake = TlsConnector::from(tls.config()).connect(tls.name(), stream);
+        speak(handshake.await.map_err(ForwardError::ReplicaTls)?).await
+    }
+}
+
+/// Speaks HTTP on this stream from now on.
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, ForwardError> {
+    let handshake = http1::Builder::new().handshake(TokioIo::new(stream));
+    let (sender, connection) = handshake.await.map_err(|error| ForwardError::Connect(std::io::Error::other(error)))?;
+    // How it ends is told to whoever awaits the response.
+    tokio::task::spawn_local(connection.with_upgrades());
+    Ok(sender)
 }

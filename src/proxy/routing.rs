@@ -68,10 +68,20 @@ impl Routing {
     }
 
     /// This worker's side of a replica.
-    pub(super) fn replica(&mut self, upstream: &Arc<Upstream>, metrics: &RouteMetrics) -> Rc<Replica> {
-        let replica = self.replicas.entry(Arc::as_ptr(upstream).addr());
-        let new = || Rc::new(Replica::new(Arc::clone(upstream), metrics.picks(upstream.ordinal)));
-        Rc::clone(replica.or_insert_with(new))
+    pub(super) fn replica(&mut self, upstream: &Arc<Upstream>, routed: &Routed) -> Rc<Replica> {
+        let key = Arc::as_ptr(upstream).addr();
+        let wire = &routed.route.wire;
+        if let Some(replica) = self.replicas.get(&key) {
+            if replica.wire == *wire {
+                return Rc::clone(replica);
+            }
+            // Who was trusted then may not be now.
+            replica.retire();
+        }
+        let picks = routed.metrics.picks(upstream.ordinal);
+        let replica = Rc::new(Replica::new(Arc::clone(upstream), wire.clone(), picks));
+        self.replicas.insert(key, Rc::clone(&replica));
+        replica
     }
 
     /// Drops connections idle since before this tick. False when nothing is left to expire.

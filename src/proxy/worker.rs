@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use crate::proxy::ProxyConfig;
 use crate::proxy::accept::OpenPort;
 use crate::proxy::health::{Failure, Health};
-use crate::proxy::metrics::{RouteMetrics, Shard};
+use crate::proxy::metrics::Shard;
 use crate::proxy::pool::Replica;
 use crate::proxy::routing::{Routed, Routing};
 use crate::proxy::watch::{Phase, Watch};
@@ -146,8 +146,8 @@ impl Worker {
         self.routing.borrow_mut().newer(than)
     }
 
-    pub(super) fn replica(&self, upstream: &Arc<Upstream>, metrics: &RouteMetrics) -> Rc<Replica> {
-        self.routing.borrow_mut().replica(upstream, metrics)
+    pub(super) fn replica(&self, upstream: &Arc<Upstream>, routed: &Routed) -> Rc<Replica> {
+        self.routing.borrow_mut().replica(upstream, routed)
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -91,6 +91,7 @@ impl Make {
             timeouts: Timeouts { connect: Duration::ZERO, response_header: Duration::ZERO, idle: Duration::ZERO },
             retries: Retries { attempts: 0, budget_percent: 0 },
             limits: Limits { max_concurrent_per_replica: self.limit, max_body_bytes: 0 },
+            replica_tls: None,
         }
     }
 
@@ -128,6 +129,7 @@ impl Fleet {
                 shares: ring.shares().into(),
                 ring: Arc::new(ring),
                 tls: None,
+                wire: Wire::Plain,
                 seat_of: (0..).take(seats.len()).collect(),
                 seats,
             }

@@ -162,6 +162,7 @@ fn desired(id: &FleetId, replicas: usize) -> Desired {
             timeouts: Timeouts { connect: SECOND, response_header: SECOND, idle: SECOND },
             retries: Retries { attempts: 2, budget_percent: 20 },
             limits: Limits { max_concurrent_per_replica: 0, max_body_bytes: 0 },
+            replica_tls: None,
         }),
     }
 }

@@ -95,6 +95,16 @@ fn cases() -> Vec<Case> {
             json!({"listener": {"tls": {"secretName": "web_tls"}}}),
             "use the name of a Secret such as web-tls",
         ),
+        spec(
+            "spec.replicaTls.hostname",
+            json!({"replicaTls": {"hostname": "*.shop.internal", "caSecretName": "web-ca"}}),
+            "use a host name such as web.shop.internal, without port",
+        ),
+        spec(
+            "spec.replicaTls.caSecretName",
+            json!({"replicaTls": {"hostname": "web.shop.internal", "caSecretName": "Web"}}),
+            "use the name of a Secret such as web-ca",
+        ),
         spec("spec.service.nodePort", json!({"service": {"type": "ClusterIP", "nodePort": 30_080}}), of_type),
         spec("spec.service.externalTrafficPolicy", json!({"service": {"externalTrafficPolicy": "Local"}}), of_type),
         spec(

@@ -6,7 +6,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use ringhold::api::{ListenerTlsSpec, LoadBalancer};
+use ringhold::api::{ListenerTlsSpec, LoadBalancer, ReplicaTlsSpec};
 use ringhold_test_cluster::eventually;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -133,6 +133,9 @@ async fn an_operator_that_begins_has_the_certificate_before_it_is_ready() {
     world.until_stated("TlsReady", "True", "CertificateValid").await;
     let before = world.status().await;
     assert_eq!(before.listener.clone().unwrap().tls.unwrap().secret_name.as_deref(), Some(NAME));
+    // A time has whole seconds: only from the next one on a new time would be another.
+    let then = jiff::Timestamp::now().as_second();
+    eventually("a second is over", async || (jiff::Timestamp::now().as_second() > then).then_some(())).await;
     let second = world.operator("b").await;
     assert_eq!(ask(&mut connect(&second, &authority).await.unwrap()).await, "HTTP/1.1 200 OK");
     first.stop().await;
@@ -170,4 +173,37 @@ async fn files_are_not_for_a_cluster() {
     let message = world.until_stated("Accepted", "False", "Unsupported").await;
     assert!(message.contains("spec.listener.tls.certificateFile: tls.crt: "), "{message}");
     assert_eq!(condition(&world.status().await, "TlsReady"), "");
+}
+
+#[tokio::test]
+async fn replicas_that_do_not_prove_who_they_are_get_nothing() {
+    let Some(world) = world().await else { return };
+    world.grant_besides("tls", &secret_rights("web-ca")).await;
+    let operator = world.operator("a").await;
+    let mut resource = world.unexposed(1);
+    let (hostname, ca_secret_name) = ("web.internal".to_owned(), "web-ca".to_owned());
+    resource.spec.replica_tls = Some(ReplicaTlsSpec { hostname, ca_secret_name });
+    // They speak in the clear, as the probe does.
+    let probe = json!({"httpGet": {"path": "/heartbeat", "port": 8080}, "periodSeconds": 1});
+    resource.spec.template.0["spec"]["containers"][0]["readinessProbe"] = probe;
+    world.apply(&resource).await;
+    world.until_stated("ReplicaTlsReady", "False", "CertificateMissing").await;
+    world.until_ready(1).await;
+    let refused = operator.try_ask("ann").await.unwrap_err();
+    assert!(refused.contains("502 Bad Gateway") && refused.contains("ReplicaTlsFailed"), "{refused}");
+
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "web-ca"},
+        "data": {"ca.crt": ByteString(mk_authority().pem().into())},
+    });
+    let params = PatchParams::apply("test").force();
+    world.all::<Secret>().patch("web-ca", &params, &Patch::Apply(secret)).await.unwrap();
+    world.until_stated("ReplicaTlsReady", "True", "AuthoritiesKnown").await;
+    let refused = operator.try_ask("ann").await.unwrap_err();
+    assert!(refused.contains("502 Bad Gateway") && refused.contains("ReplicaTlsFailed"), "{refused}");
+    world.patch(&json!({"spec": {"replicaTls": null}})).await;
+    eventually("requests go in the clear", async || operator.try_ask("ann").await.ok()).await;
+    assert_eq!(condition(&world.status().await, "ReplicaTlsReady"), "");
 }

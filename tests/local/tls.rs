@@ -151,7 +151,7 @@ async fn changed_files_are_taken_and_broken_ones_are_not() {
     web.until("False", "CertificateExpired").await;
     assert_eq!(shown(&web.connect().await), second, "the last good one serves");
     let ends =
-        web.ringhold.says("the certificate has expired on 2021-01-01T00:00:00Z; renew it; the certificate that").await;
+        web.ringhold.says("the certificate has expired on 2021-01-01T00:00:00Z; renew it; what was there before").await;
     assert!(ends.ends_with("goes on serving"), "{ends}");
 
     put(&web.folder, &pair);

@@ -1,9 +1,10 @@
-//! TLS of clients: whose certificate they see, what they are refused for, and that neither a new certificate nor a slow
+//! TLS with clients and replicas: whose certificate clients see, what they are refused for, and that neither a new certificate nor a slow
 //! handshake disturbs who is connected.
 
 mod authority;
 mod choice;
 mod handshakes;
+mod replicas;
 mod sessions;
 
 use std::sync::Arc;

@@ -65,6 +65,7 @@ impl World {
                 part: Part::Acts,
                 elsewhere: Elsewhere::Nobody,
                 security: None,
+                trust: None,
             },
             memories: [Memory::default(), Memory::default()],
             requests: Vec::new(),

@@ -54,7 +54,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["axum"], &["admin"]),
     (&["hyper", "hyper_util"], &["proxy", "admin", "backend/probe", "controller/kubernetes/proxies"]),
     (&["rustls"], &["tls", "proxy/handshake"]),
-    (&["tokio_rustls"], &["proxy/handshake"]),
+    (&["tokio_rustls"], &["proxy/handshake", "proxy/pool"]),
     (&["notify"], &["controller/standalone"]),
     (&["bollard"], &["backend/docker"]),
     (&["anyhow"], &["main", "commands"]),

@@ -10,12 +10,12 @@ use super::accept::{Fallback, Followed, Verdict, decide};
 use super::exposure::ExposeError;
 use super::registry::in_force;
 use super::routing::Routing;
+use super::secured::Secured;
 use super::{Context, Failure};
 use crate::api::{LoadBalancer, LoadBalancerStatus};
 use crate::backend::Backend;
 use crate::backend::kubernetes::marks::FIELD_MANAGER;
 use crate::controller::accept::Refusal;
-use crate::controller::certificate::Keeper;
 use crate::controller::status;
 use crate::controller::story::{self, Line};
 use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, tick};
@@ -45,8 +45,7 @@ pub(super) struct ClusterFleet {
     /// Generation that was decided on, and how.
     decided: Option<(i64, Condition)>,
     memory: Memory,
-    /// What its listener has of TLS.
-    keeper: Keeper,
+    secured: Secured,
     told: Option<FleetStatus>,
     /// As this process wrote it; `None` while it only follows.
     written: Option<LoadBalancerStatus>,
@@ -70,7 +69,7 @@ impl ClusterFleet {
             is_frozen: false,
             decided: None,
             memory: Memory::default(),
-            keeper: Keeper::default(),
+            secured: Secured::default(),
             told: None,
             written: None,
             failure: None,
@@ -114,15 +113,14 @@ impl ClusterFleet {
             Part::Follows => Elsewhere::Nobody,
         };
         let others_drain = matches!(elsewhere, Elsewhere::Said(_));
-        let listener = &desired.route.listener;
-        let found = context.secrets.find(&self.id, listener).await;
-        let security = self.keeper.keep(listener, found.as_ref(), generation(resource), Timestamp::now());
+        let (security, trust) = self.secured.look(&desired, generation(resource), context).await;
         let standing = Standing {
             accepted: self.decided.as_ref().map_or_else(|| pending(resource), |(_, accepted)| accepted.clone()),
             exposure: if is_leaving { Exposure::Withdrawn } else { Exposure::Routed },
             part: if self.is_frozen { Part::Follows } else { part },
             elsewhere,
             security,
+            trust,
         };
         let moved_before = self.routing.settle(&desired, &standing, &self.memory).await;
         let now = Timestamp::now();
@@ -174,7 +172,7 @@ impl ClusterFleet {
         match part {
             Part::Acts if self.written.is_none() => {
                 let conditions = status::conditions(resource);
-                self.keeper.recall(conditions.iter().find(|stated| stated.kind == ConditionType::TlsReady).cloned());
+                self.secured.recall(&conditions);
                 self.memory.recall(conditions);
                 self.written = Some(resource.status.clone().unwrap_or_default());
             }

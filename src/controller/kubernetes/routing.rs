@@ -91,6 +91,7 @@ spec:
             part: Part::Acts,
             elsewhere: Elsewhere::Nobody,
             security: None,
+            trust: None,
         }
     }
 

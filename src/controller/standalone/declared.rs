@@ -45,7 +45,7 @@ impl Declared {
             let is_served =
                 self.served_from.as_ref().is_some_and(|files| pair.files() == files.each_ref().map(|f| &**f));
             if !is_served {
-                pair.found.certificate?; // else the one that was good goes on serving, and this is told
+                pair.found.content?; // else the one that was good goes on serving, and this is told
             }
         }
         accept(desired, backend, Some(listeners)).await

@@ -234,7 +234,8 @@ impl LocalFleet {
         let found = self.pair.as_ref().map(|pair| &pair.found);
         let security = self.keeper.keep(&desired.route.listener, found, desired.generation, now);
         let (accepted, part, elsewhere) = (self.accepted.clone(), Part::Acts, Elsewhere::Nobody);
-        let standing = Standing { accepted, exposure, part, elsewhere, security };
+        // The backends of this driver refuse a spec that wants TLS with replicas.
+        let standing = Standing { accepted, exposure, part, elsewhere, security, trust: None };
         match tick(backend, publisher, desired, &standing, &mut self.memory, now).await {
             Ok(Outcome { status, next_check, moved, shares, actions, failure }) => {
                 for line in story::tell(&self.id.name, &self.told, &status, moved, &shares) {

@@ -16,7 +16,7 @@ const KEY: &str = "spec.listener.tls.keyFile";
 pub(super) struct Pair {
     certificate: PathBuf,
     key: PathBuf,
-    pub(super) found: Found,
+    pub(super) found: Found<Certificate>,
 }
 
 // === impl Pair ===
@@ -51,9 +51,9 @@ impl Pair {
     }
 }
 
-fn read(certificate: &Path, key: &Path) -> Found {
+fn read(certificate: &Path, key: &Path) -> Found<Certificate> {
     let place = format!("{CERTIFICATE}: {}", certificate.display());
-    Found { place, certificate: parse(certificate, key) }
+    Found { place, content: parse(certificate, key) }
 }
 
 fn parse(certificate: &Path, key: &Path) -> Result<Arc<Certificate>, Refusal> {

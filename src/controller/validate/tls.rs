@@ -1,8 +1,8 @@
-//! `spec.listener.tls`: where the certificate is.
+//! `spec.listener.tls` and `spec.replicaTls`: where certificates and authorities are.
 
-use crate::api::{ListenerTlsSpec, MinTlsVersion};
+use crate::api::{ListenerTlsSpec, MinTlsVersion, ReplicaTlsSpec};
 use crate::controller::validate::Checker;
-use crate::model::{CertificateFiles, ListenerTls, TlsVersion};
+use crate::model::{CertificateFiles, ListenerTls, ReplicaTls, TlsVersion};
 
 const PATH: &str = "spec.listener.tls";
 
@@ -49,6 +49,19 @@ pub(super) fn checked(spec: &ListenerTlsSpec, check: &mut Checker) -> ListenerTl
         );
     }
     listener_tls(spec)
+}
+
+/// Whom replicas have to prove to be, as far as it can be.
+pub(super) fn replicas(spec: &ReplicaTlsSpec, check: &mut Checker) -> ReplicaTls {
+    let ReplicaTlsSpec { hostname, ca_secret_name } = spec;
+    if !super::is_hostname(hostname) || hostname.contains(['*', '_']) {
+        let rule = "use a host name such as web.shop.internal, without port";
+        check.fail("spec.replicaTls.hostname", hostname, rule);
+    }
+    if !is_secret_name(ca_secret_name) {
+        check.fail("spec.replicaTls.caSecretName", ca_secret_name, "use the name of a Secret such as web-ca");
+    }
+    ReplicaTls { hostname: hostname.clone(), authorities: ca_secret_name.clone() }
 }
 
 /// A DNS name in lower case (RFC 1123), as the API server wants it for Secrets.

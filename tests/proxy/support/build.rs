@@ -25,6 +25,7 @@ pub(crate) fn mk_desired(port: u16) -> Desired {
         timeouts: Timeouts { connect: seconds(5), response_header: seconds(20), idle: seconds(20) },
         retries: Retries { attempts: 2, budget_percent: 20 },
         limits: Limits { max_concurrent_per_replica: 1024, max_body_bytes: 0 },
+        replica_tls: None,
     };
     Desired {
         id: FleetId::local("web"),

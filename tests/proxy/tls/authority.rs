@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use ringhold::tls::Certificate;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 /// Issues certificates.
@@ -20,11 +21,25 @@ impl Authority {
 
     /// A certificate for these names, another one each time.
     pub(super) fn issue(&self, names: &[&str]) -> Arc<Certificate> {
-        let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
-        let (chain, key) = (certificate.pem(), key.serialize_pem());
-        Arc::new(Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap())
+        let (certificate, key) = self.sign(names);
+        Arc::new(Certificate::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap())
+    }
+
+    /// The same for a server of the tests' own.
+    pub(super) fn pair(&self, name: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let (certificate, key) = self.sign(vec![name.to_owned()]);
+        (vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+
+    /// Its own certificate.
+    pub(super) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    fn sign(&self, names: Vec<String>) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        (CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap(), key)
     }
 
     /// A client that trusts this authority alone.
