@@ -21,6 +21,10 @@ operator() {
 # The key hash uses the well-known secret of all zeros until there is one of your own:
 #   kubectl -n ringhold-system create secret generic ringhold-hash-secret --from-literal=hash-secret=$(openssl rand -hex 16)
 #   kubectl -n ringhold-system rollout restart deployment/ringhold
+#
+# It may read no Secret. For a certificate that a LoadBalancer names in spec.listener.tls.secretName, in its namespace:
+#   kubectl -n shop create role ringhold-tls --verb=list,watch --resource=secrets --resource-name=web-tls
+#   kubectl -n shop create rolebinding ringhold-tls --role=ringhold-tls --serviceaccount=ringhold-system:ringhold
 apiVersion: v1
 kind: Namespace
 metadata:
@@ -53,7 +57,7 @@ for values in "$chart"/ci/*.yaml; do
 done
 
 # What is wrong has to be refused, not ignored.
-for wrong in replica=3 mode=both image.tags=dev shutdown.terminationGracePeriodSeconds=35 hashSecret.value=short admin.port=80; do
+for wrong in replica=3 mode=both image.tags=dev shutdown.terminationGracePeriodSeconds=35 hashSecret.value=short admin.port=80 tls.secrets[0].namespace=shop; do
   if render --set "$wrong" >/dev/null 2>&1; then fail "--set $wrong is accepted"; fi
 done
 

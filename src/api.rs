@@ -14,6 +14,7 @@ mod status;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::CustomResource;
@@ -33,6 +34,7 @@ pub use service::{ExternalTrafficPolicy, ServiceSpec, ServiceType};
 pub use status::{ListenerInForce, LoadBalancerStatus, RingSummary};
 pub use template::PodTemplate;
 pub(crate) use template::{MOST_CONTAINERS, MOST_PORTS};
+pub use tls::{ListenerTlsSpec, MinTlsVersion, ReplicaTlsSpec};
 
 /// A fleet of replicas and the consistent-hash ring in front of it.
 #[derive(CustomResource, Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -121,6 +123,10 @@ pub struct LoadBalancerSpec {
     /// What is refused.
     #[serde(default)]
     pub limits: LimitsSpec,
+    /// TLS with replicas. Where the template has no readiness probe of its own, the kubelet asks by HTTPS as well. Absent:
+    /// requests go to them in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica_tls: Option<ReplicaTlsSpec>,
     /// Name or number of the container port that requests go to. Absent: the first container's first port. A local
     /// process gets a port of its own instead, in the environment variable PORT.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,8 @@
 //! the drivers ([`standalone`], [`kubernetes`]) decide when.
 
 mod accept;
+mod authorities;
+mod certificate;
 mod claims;
 pub mod kubernetes;
 pub mod leader;
@@ -15,5 +17,7 @@ mod template;
 mod tick;
 mod validate;
 
+pub use authorities::Trust;
+pub use certificate::Security;
 pub use tick::{ApplyError, Elsewhere, Exposure, Memory, Outcome, Part, Standing, TickError, tick};
 pub use validate::{CheckedRing, FieldError, FieldErrors, Service, ring, service, validate};

@@ -2,7 +2,7 @@
 //!
 //! One thread a core, each with a runtime, listeners, connection pool, counters and view of the route table of its
 //! own (`worker`); what they share is written rarely (the table, ejections) or is what replicas are (in-flight
-//! counts). A request's way: `connection` → `service` → `host`, `key` → `forward` (`pool`, `retry`, `health`) →
+//! counts). A request's way: `connection` (`handshake`) → `service` → `host`, `key` → `forward` (`pool`, `retry`, `health`) →
 //! `body`, `exchange`. Time is kept by `watch`.
 
 mod accept;
@@ -13,6 +13,7 @@ mod connection;
 mod errors;
 mod exchange;
 mod forward;
+mod handshake;
 mod headers;
 mod health;
 mod host;
@@ -24,6 +25,7 @@ mod origin;
 mod outcome;
 mod pace;
 mod pool;
+mod replica_stream;
 mod retry;
 mod routing;
 mod service;

@@ -20,7 +20,7 @@ pub use listeners::{ListenError, ListenRequest, Listeners};
 pub use pick::{Candidate, Pick, PickError, Verdict};
 pub use publisher::{Bridge, Publisher, Reader, bridge};
 pub use requests::{Requests, ScaleError, ScaleRequest};
-pub use route::{Placement, Route, Seat};
+pub use route::{Placement, Route, Seat, Wire};
 pub use table::{FleetEntry, Leaving, Moved, RouteTable};
 pub use upstream::{Lease, Upstream};
 

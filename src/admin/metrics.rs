@@ -84,6 +84,14 @@ impl Collector for RouteMetrics {
                 vec![([], route.seats().iter().filter(ejected).count() as u64)]
             },
         )?;
+        scrape.by_route(
+            "ringhold_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate that serves ends, in seconds since 1970",
+            |route| {
+                let end = route.tls.iter().map(|tls| tls.certificate().not_after().as_second());
+                end.map(|end| ([], end)).collect()
+            },
+        )?;
         scrape.by_fleet("ringhold_replicas", "Replicas by state", |fleet| {
             let count = |state| fleet.status.members.iter().filter(|replica| replica.state == state).count() as u64;
             STATES.map(|state| ([("state", state.to_owned())], count(state))).into()
@@ -136,11 +144,15 @@ impl Scrape<'_> {
         help: &str,
         values: impl Fn(&FleetEntry) -> Vec<([(&'static str, String); N], V)>,
     ) -> fmt::Result {
+        let samples = self.fleets.iter().map(|fleet| (labels(fleet), values(fleet)));
+        let samples: Vec<_> = samples.filter(|(_, values)| !values.is_empty()).collect();
+        if samples.is_empty() {
+            return Ok(()); // strict readers want no family without a sample
+        }
         let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for fleet in &self.fleets {
-            for (more, value) in values(fleet) {
-                let labels = [&labels(fleet)[..], &more[..]].concat();
-                metric.encode_family(&labels)?.encode_gauge(&value)?;
+        for (labels, values) in samples {
+            for (more, value) in values {
+                metric.encode_family(&[&labels[..], &more[..]].concat())?.encode_gauge(&value)?;
             }
         }
         Ok(())

@@ -41,6 +41,7 @@ pub(super) struct LoadBalancer {
 struct Listener {
     port: u16,
     hostnames: Vec<String>,
+    tls: bool,
 }
 
 #[derive(Serialize)]
@@ -109,6 +110,7 @@ impl LoadBalancer {
             listener: route.map(|route| Listener {
                 port: route.policy.listener.port,
                 hostnames: route.policy.listener.hostnames.clone(),
+                tls: route.policy.listener.tls.is_some(),
             }),
             observed_generation,
             desired_replicas,

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ListenerTlsSpec;
+
 /// Where requests arrive.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -13,6 +15,10 @@ pub struct ListenerSpec {
     /// Hosts whose requests are ours: exact, or with one leading `*.`. Empty: any that no other LoadBalancer claims.
     #[schemars(length(max = 64), inner(length(min = 1, max = 255)), extend("x-kubernetes-list-type" = "set"))]
     pub hostnames: Vec<String>,
+    /// TLS with clients. LoadBalancers that share a port either all have it or none has: the name that a client asks for
+    /// (SNI) chooses the certificate as its host chooses the LoadBalancer. Absent: requests come in the clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTlsSpec>,
 }
 
 /// One place where a key may be: exactly one of these.
@@ -96,7 +102,7 @@ pub struct BoundedLoadSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TimeoutsSpec {
-    /// For the connection to a replica, in milliseconds.
+    /// For the connection to a replica, with TLS the handshake, too, in milliseconds.
     #[schemars(range(min = 1, max = 600_000))]
     pub connect_milliseconds: i32,
     /// From the request's end to the head of the response, in seconds; past it the client gets 504.
@@ -139,7 +145,7 @@ fn root() -> String {
 
 impl Default for ListenerSpec {
     fn default() -> Self {
-        Self { port: 5000, hostnames: Vec::new() }
+        Self { port: 5000, hostnames: Vec::new(), tls: None }
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Rule {
 
 const SHARE: &str = "type(self) == int ? self >= 0 && self <= 65535 : self.matches('^(100|[1-9]?[0-9])%$')";
 const SHARE_MESSAGE: &str = "use a count from 0 to 65535, or a percentage from 0% to 100%";
+const SECRET: &str = "self.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?([.][a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$')";
 const TOKEN: &str = "self.matches('^[!#$%&\\'*+.^_`|~0-9A-Za-z-]+$')";
 
 pub(super) const RULES: &[Rule] = &[
@@ -64,6 +65,24 @@ pub(super) const RULES: &[Rule] = &[
         rule: "self.matches('^([*][.])?[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\
                ([.][A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$') && (size(self) <= 253 || self.startsWith('*.'))",
         message: "use a host name such as shop.example, or *.shop.example, without port",
+        field: None,
+    },
+    Rule {
+        at: "listener.tls",
+        rule: "has(self.secretName) || has(self.certificateFile) || has(self.keyFile)",
+        message: "say where the certificate is: in secretName, or without a cluster in certificateFile and keyFile",
+        field: None,
+    },
+    Rule {
+        at: "listener.tls",
+        rule: "has(self.certificateFile) == has(self.keyFile)",
+        message: "a certificate needs its key: name both certificateFile and keyFile, or neither",
+        field: None,
+    },
+    Rule {
+        at: "listener.tls.secretName",
+        rule: SECRET,
+        message: "use the name of a Secret such as web-tls",
         field: None,
     },
     Rule {
@@ -167,6 +186,18 @@ pub(super) const RULES: &[Rule] = &[
         at: "health.path",
         rule: "self.matches('^/[!-~]*$')",
         message: "use a path that begins with /, such as /heartbeat",
+        field: None,
+    },
+    Rule {
+        at: "replicaTls.hostname",
+        rule: "self.matches('^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$')",
+        message: "use a host name such as web.shop.internal, without port",
+        field: None,
+    },
+    Rule {
+        at: "replicaTls.caSecretName",
+        rule: SECRET,
+        message: "use the name of a Secret such as web-ca",
         field: None,
     },
     Rule {

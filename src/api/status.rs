@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ListenerTlsSpec;
+
 /// The fleet as it was last observed. Nothing here changes by itself.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -27,7 +29,8 @@ pub struct LoadBalancerStatus {
     /// The ring as it is published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring: Option<RingSummary>,
-    /// `Accepted`, `Available`, `Progressing`, `Degraded`.
+    /// `Accepted`, `Available`, `Progressing`, `Degraded`, `TlsReady` where the listener has TLS, and
+    /// `ReplicaTlsReady` where replicas have it.
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -54,4 +57,7 @@ pub struct ListenerInForce {
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "set"))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
+    /// TLS with clients. Absent: requests come in the clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTlsSpec>,
 }

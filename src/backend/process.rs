@@ -132,7 +132,7 @@ impl ProcessBackend {
 
 impl Backend for ProcessBackend {
     fn accept(&self, desired: &Desired) -> Result<(), Vec<Unsupported>> {
-        let unsupported = support::unsupported(&desired.template);
+        let unsupported = support::unsupported(desired);
         if !unsupported.is_empty() {
             return Err(unsupported);
         }

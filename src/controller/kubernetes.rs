@@ -11,6 +11,8 @@ mod owned;
 mod proxies;
 mod registry;
 mod routing;
+mod secrets;
+mod secured;
 mod stats;
 mod truce;
 
@@ -36,9 +38,11 @@ use crate::controller::tick::Part;
 use crate::model::{Desired, FleetId, FleetUid};
 use crate::routes::{Listeners, Publisher, ScaleError, ScaleRequest};
 use crate::shutdown::Shutdown;
+use crate::tls::{Authorities, Certificate};
 use events::Narrator;
 use exposure::Exposures;
 use registry::Registry;
+use secrets::{AUTHORITIES, CERTIFICATES, Secrets};
 
 pub use proxies::{Proxies, ProxiesConfig};
 pub use stats::Stats;
@@ -97,6 +101,8 @@ struct Context<B> {
     /// True once the store holds them all. A store itself wakes only one of those who wait for it.
     listed: watch::Sender<bool>,
     registry: Registry,
+    certificates: Secrets<Certificate>,
+    authorities: Secrets<Authorities>,
     exposures: Option<Exposures>,
     narrator: Narrator,
     stats: Arc<Stats>,
@@ -128,6 +134,8 @@ pub async fn run<B: Backend>(config: KubernetesConfig<B>, shutdown: Shutdown, re
     let narration = tokio::spawn(narration);
     let context = Arc::new(Context {
         narrator,
+        certificates: Secrets::new(config.client.clone(), CERTIFICATES, again.clone()),
+        authorities: Secrets::new(config.client.clone(), AUTHORITIES, again.clone()),
         client: config.client,
         backend: config.backend,
         manifest: config.manifest,
@@ -240,6 +248,8 @@ async fn follow<B: Backend>(
 /// Its replicas are the garbage collector's now.
 fn remove<B: Backend>(context: &Arc<Context<B>>, id: &FleetId, uid: Option<&FleetUid>) {
     let Some(fleet) = context.registry.remove(id, uid) else { return };
+    context.certificates.forget(id);
+    context.authorities.forget(id);
     let (context, id) = (Arc::clone(context), id.clone());
     // A look that runs would put it back, so its end is waited for; the watch must not wait.
     tokio::spawn(async move {

@@ -7,6 +7,7 @@ mod announce;
 mod declared;
 mod files;
 mod fleet;
+mod pair;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -133,6 +134,7 @@ impl<B: Backend> Standalone<B> {
         for (file, resource) in declared {
             self.declare(file, resource);
         }
+        self.fleets.iter_mut().for_each(LocalFleet::read_certificate);
         self.accept_all().await;
         problems
     }
@@ -173,6 +175,7 @@ impl<B: Backend> Standalone<B> {
                 self.fleets[index].decide(declared, verdict, &self.config.say);
             }
         }
+        self.files.follow(self.fleets.iter().flat_map(LocalFleet::certificate_files).collect());
     }
 
     /// Accepts what can be accepted now; true if that was anything.

@@ -7,9 +7,11 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
 use serde_json::json;
 
-use crate::api::{ListenerInForce, LoadBalancer, LoadBalancerStatus, RingSummary};
+use crate::api::{ListenerInForce, ListenerTlsSpec, LoadBalancer, LoadBalancerStatus, MinTlsVersion, RingSummary};
 use crate::backend::kubernetes::marks::pods_of;
-use crate::model::{Condition, ConditionStatus, ConditionType, FleetId, FleetStatus, Listener, RingStatus};
+use crate::model::{
+    Condition, ConditionStatus, ConditionType, FleetId, FleetStatus, Listener, ListenerTls, RingStatus, TlsVersion,
+};
 
 /// The resource's status.
 #[must_use]
@@ -36,12 +38,25 @@ pub(super) fn describe(
         ready_replicas: i32::from(*ready_replicas),
         updated_replicas: i32::from(*updated_replicas),
         available_replicas: i32::from(*available_replicas),
-        listener: listener
-            .map(|listener| ListenerInForce { port: i32::from(listener.port), hostnames: listener.hostnames.clone() }),
+        listener: listener.map(in_force),
         selector: pods_of(&id.name),
         ring: ring.as_ref().map(summarise),
         conditions: conditions.iter().map(condition).collect(),
     }
+}
+
+fn in_force(listener: &Listener) -> ListenerInForce {
+    let Listener { port, hostnames, tls } = listener;
+    let tls = tls.as_ref().map(|ListenerTls { secret, files, min_version }| ListenerTlsSpec {
+        secret_name: secret.clone(),
+        certificate_file: files.as_ref().map(|files| files.certificate.clone()),
+        key_file: files.as_ref().map(|files| files.key.clone()),
+        min_version: match min_version {
+            TlsVersion::Tls12 => MinTlsVersion::Tls12,
+            TlsVersion::Tls13 => MinTlsVersion::Tls13,
+        },
+    });
+    ListenerInForce { port: i32::from(*port), hostnames: hostnames.clone(), tls }
 }
 
 fn summarise(ring: &RingStatus) -> RingSummary {
@@ -74,8 +89,14 @@ pub(super) fn conditions(resource: &LoadBalancer) -> Vec<Condition> {
 }
 
 fn recall(stated: &ResourceCondition) -> Option<Condition> {
-    let kinds =
-        [ConditionType::Accepted, ConditionType::Available, ConditionType::Degraded, ConditionType::Progressing];
+    let kinds = [
+        ConditionType::Accepted,
+        ConditionType::Available,
+        ConditionType::Degraded,
+        ConditionType::Progressing,
+        ConditionType::ReplicaTlsReady,
+        ConditionType::TlsReady,
+    ];
     Some(Condition {
         kind: kinds.into_iter().find(|kind| format!("{kind:?}") == stated.type_)?,
         status: ConditionStatus::from(stated.status == "True"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::controller::{authorities, certificate};
 use crate::model::{ConditionStatus, ConditionType, FleetStatus, Ordinal, ReplicaStatus};
 
 /// One thing that happened.
@@ -57,6 +58,9 @@ pub(super) fn tell(
         lines.push(Line::normal("RingChanged", format!("{what}; {share} % of the keys move")));
     }
     lines.extend(degradation(before, after));
+    for kind in [ConditionType::TlsReady, ConditionType::ReplicaTlsReady] {
+        lines.extend(security(before, after, kind));
+    }
     if is_settled(after) && !is_settled(before) {
         let text = match after.desired_replicas {
             0 => "no replicas are left".to_owned(),
@@ -116,6 +120,20 @@ fn degradation(before: &FleetStatus, after: &FleetStatus) -> Option<Line> {
             Some(Line::warning(after.0, format!("degraded: {}", after.1)))
         }
         (Some(_), None) => Some(Line::normal("Recovered", "no longer degraded".to_owned())),
+        _ => None,
+    }
+}
+
+/// What has become of a certificate, or of authorities.
+fn security(before: &FleetStatus, after: &FleetStatus, kind: ConditionType) -> Option<Line> {
+    let stated =
+        |status: &FleetStatus| status.condition(kind).map(|condition| (condition.reason, condition.message.clone()));
+    match (stated(before), stated(after)) {
+        (before, Some((reason, message))) if before.as_ref() != Some(&(reason, message.clone())) => {
+            let is_good = [certificate::VALID, authorities::KNOWN].contains(&reason);
+            let line = if is_good { Line::normal } else { Line::warning };
+            Some(line(reason, message))
+        }
         _ => None,
     }
 }

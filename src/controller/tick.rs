@@ -7,6 +7,8 @@ use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 
 use crate::backend::{Backend, BackendError};
+use crate::controller::authorities::Trust;
+use crate::controller::certificate::Security;
 use crate::model::{
     Action, Condition, Desired, FleetStatus, NewReplica, Observed, Ordinal, Rejection, ReplicaUid, Traffic,
 };
@@ -38,6 +40,10 @@ pub struct Standing {
     pub part: Part,
     /// What the other processes know of the replicas that drain.
     pub elsewhere: Elsewhere,
+    /// What a listener that wants TLS has of it.
+    pub security: Option<Security>,
+    /// What a fleet that wants TLS with its replicas has of it.
+    pub trust: Option<Trust>,
 }
 
 /// What a process does for a fleet. All route it; one acts.
@@ -125,12 +131,20 @@ pub async fn tick<B: Backend>(
     let Plan { actions, members, mut status, mut next_check } = plan(desired, &observed, now);
     memory.conditions.clone_from(&status.conditions);
     status.conditions.push(standing.accepted.clone());
+    if let Some(Security { server: _, condition, next_check: check }) = &standing.security {
+        status.conditions.push(condition.clone());
+        next_check = next_check.into_iter().chain(*check).min();
+    }
+    status.conditions.extend(standing.trust.as_ref().map(|trust| trust.condition.clone()));
     status.conditions.sort_by_key(|condition| condition.kind);
 
     let placement = Placement::new(desired, &observed, &members, now);
     if placement.is_ramping() {
         next_check = Some(next_check.map_or(now + RAMP_STEP, |check| check.min(now + RAMP_STEP)));
     }
+    let placement = placement
+        .with_tls(standing.security.as_ref().and_then(|security| security.server.clone()))
+        .with_replica_tls(standing.trust.as_ref().and_then(|trust| trust.client.clone()));
     let placement = (standing.exposure == Exposure::Routed).then_some(&placement);
     let moved = publisher.publish(&desired.id, status.clone(), placement)?; // before any replica is stopped
     let table = publisher.table();

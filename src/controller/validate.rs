@@ -6,6 +6,7 @@ mod ring;
 mod service;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::model::{Desired, FleetId, FleetUid, Health, Limits, Listener, Retries
 
 pub use ring::{CheckedRing, ring};
 pub use service::{Service, service};
+pub(super) use tls::listener_tls;
 
 /// The longest limit of a body that can be declared: 1 PiB, for JSON's numbers are exact only somewhat beyond.
 const MOST_BYTES: u64 = 1 << 50;
@@ -63,7 +65,19 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let timeouts = timeouts(spec, &mut check);
     let retries = retries(&spec.retries, &mut check);
     let limits = limits(&spec.limits, &mut check);
-    let route = RoutePolicy { listener, hash_key, key_hash, ring, weights, bounded_load, timeouts, retries, limits };
+    let replica_tls = spec.replica_tls.as_ref().map(|tls| tls::replicas(tls, &mut check));
+    let route = RoutePolicy {
+        listener,
+        hash_key,
+        key_hash,
+        ring,
+        weights,
+        bounded_load,
+        timeouts,
+        retries,
+        limits,
+        replica_tls,
+    };
     let template = template::template(spec, &mut check);
     let generation = resource.metadata.generation.unwrap_or(1);
     let uid = FleetUid(resource.metadata.uid.as_deref().unwrap_or_default().into());
@@ -118,7 +132,8 @@ fn listener(spec: &LoadBalancerSpec, check: &mut Checker) -> Listener {
             hostnames.push(lower);
         }
     }
-    Listener { port, hostnames }
+    let tls = spec.listener.tls.as_ref().map(|tls| tls::checked(tls, check));
+    Listener { port, hostnames, tls }
 }
 
 fn is_hostname(name: &str) -> bool {

@@ -115,6 +115,18 @@ pub struct RoutePolicy {
     pub retries: Retries,
     /// What is refused.
     pub limits: Limits,
+    /// `None`: replicas are spoken with in the clear.
+    pub replica_tls: Option<ReplicaTls>,
+}
+
+/// `spec.replicaTls`: whom replicas have to prove to be. The authorities themselves travel with the route, as the
+/// listener's certificate does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaTls {
+    /// The name in every replica's certificate.
+    pub hostname: String,
+    /// The Secret with the authorities, in the LoadBalancer's own namespace.
+    pub authorities: String,
 }
 
 /// `spec.listener`.
@@ -125,6 +137,38 @@ pub struct Listener {
     /// Hosts that are ours, lower case: exact (`a.example`) or one leading wildcard label (`*.example`).
     /// Empty: any host that no other LoadBalancer claims.
     pub hostnames: Vec<String>,
+    /// `None`: requests come in the clear.
+    pub tls: Option<ListenerTls>,
+}
+
+/// `spec.listener.tls`: where the certificate is, and what of TLS is spoken. The certificate itself travels with the
+/// route, for it changes while the spec stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// The Secret, in the LoadBalancer's own namespace; for drivers with a cluster.
+    pub secret: Option<String>,
+    /// The files; for drivers without one.
+    pub files: Option<CertificateFiles>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// Paths as the manifest has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
 }
 
 /// One entry of `spec.hashKey`.
@@ -161,7 +205,7 @@ pub struct CookieKey {
 /// `spec.timeouts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the TCP connection to a replica.
+    /// For the connection to a replica; with TLS the handshake, too.
     pub connect: Duration,
     /// From the request's end to the response's head: past it 504.
     pub response_header: Duration,

@@ -102,6 +102,10 @@ pub enum ConditionType {
     Degraded,
     /// The fleet is on its way to what the spec says.
     Progressing,
+    /// It is known who vouches for replicas. Only where the spec wants TLS with them.
+    ReplicaTlsReady,
+    /// The listener has a certificate that clients can take. Only where it wants one.
+    TlsReady,
 }
 
 /// Whether a condition holds.

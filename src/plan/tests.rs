@@ -46,7 +46,7 @@ fn desired(replicas: u16) -> Desired {
             startup: 600 * second,
         },
         route: Arc::new(RoutePolicy {
-            listener: Listener { port: 5000, hostnames: Vec::new() },
+            listener: Listener { port: 5000, hostnames: Vec::new(), tls: None },
             hash_key: Vec::new(),
             key_hash: Default::default(),
             ring: Default::default(),
@@ -55,6 +55,7 @@ fn desired(replicas: u16) -> Desired {
             timeouts: Timeouts { connect: second, response_header: second, idle: second },
             retries: Retries { attempts: 2, budget_percent: 20 },
             limits: Limits { max_concurrent_per_replica: 0, max_body_bytes: 0 },
+            replica_tls: None,
         }),
     }
 }

@@ -11,11 +11,11 @@ use std::{fmt, io};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::net::TcpStream;
 
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::headers;
 use crate::proxy::http1::ReplicaBody;
+use crate::proxy::replica_stream::ReplicaStream;
 use crate::proxy::watch::{Phase, Watch};
 
 /// A request's body on its way to a replica.
@@ -77,7 +77,7 @@ pub(super) enum ResponseBody {
     /// Our own words.
     Own { bytes: Option<Bytes>, _finish: Finish },
     /// A replica's.
-    Replica { inner: ReplicaBody<TcpStream>, exchange: Exchange },
+    Replica { inner: ReplicaBody<ReplicaStream>, exchange: Exchange },
 }
 
 // === impl RequestBody ===
@@ -214,7 +214,7 @@ impl ResponseBody {
         Self::Own { bytes: (!bytes.is_empty()).then_some(bytes), _finish: finish }
     }
 
-    pub(super) fn replica(mut inner: ReplicaBody<TcpStream>, mut exchange: Exchange) -> Self {
+    pub(super) fn replica(mut inner: ReplicaBody<ReplicaStream>, mut exchange: Exchange) -> Self {
         if inner.is_end_stream() {
             complete(&mut inner, &mut exchange);
         }
@@ -267,7 +267,7 @@ impl Body for ResponseBody {
 }
 
 /// A whole response has come from the replica.
-fn complete(inner: &mut ReplicaBody<TcpStream>, exchange: &mut Exchange) {
+fn complete(inner: &mut ReplicaBody<ReplicaStream>, exchange: &mut Exchange) {
     if let Some(rest) = inner.take_rest() {
         tokio::task::spawn_local(rest);
     }

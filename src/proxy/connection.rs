@@ -1,6 +1,6 @@
 //! One client connection: its socket, its task, and what all its requests share.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -16,15 +16,18 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::model::FleetId;
 use crate::proxy::metrics::{Place, Shard};
 use crate::proxy::origin::Origin;
-use crate::proxy::service;
 use crate::proxy::watch::{Phase, Watch};
 use crate::proxy::worker::Worker;
+use crate::proxy::{handshake, service};
+use crate::routes::Route;
+use crate::tls::ServerTls;
 
 /// A client that gets our last answer while it sends may go on so long, and for so many bytes, until it has seen it.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What all requests of a connection share.
 pub(super) struct Client {
@@ -40,16 +43,34 @@ pub(super) struct Client {
     pub(super) idle: Cell<Duration>,
     /// Its port has been withdrawn.
     withdrawn: Rc<Cell<bool>>,
+    /// Empty, where it speaks in the clear.
+    secured: OnceCell<Secured>,
 }
 
-/// The client's socket, telling the watch what moves.
-struct ClientIo {
-    stream: TcpStream,
-    watch: Arc<Watch>,
-    /// Counts the socket for as long as it lives, whether a connection or a tunnel has it.
+/// Whom a client shook hands with.
+pub(super) struct Secured {
+    pub(super) id: FleetId,
+    pub(super) tls: ServerTls,
+}
+
+/// A byte stream on top of a TCP connection.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The TCP connection below.
+    fn tcp(&self) -> &TcpStream;
+}
+
+/// Counts a socket for as long as it lives, whether a handshake, a connection or a tunnel has it.
+pub(super) struct Open {
     shard: Arc<Shard>,
     /// Counts it for its client.
     _place: Option<Place>,
+}
+
+/// The client's stream, telling the watch what moves.
+struct ClientIo<S: Socket> {
+    stream: S,
+    watch: Arc<Watch>,
+    _open: Open,
     /// What may still come of a client that has its last answer.
     linger: Option<usize>,
 }
@@ -76,15 +97,20 @@ pub(super) fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, port: 
         requests: Cell::default(),
         idle: Cell::new(config.client_idle_timeout),
         withdrawn: Rc::clone(withdrawn),
+        secured: OnceCell::new(),
     });
-    worker.shard.accepted.add(1);
-    let io =
-        ClientIo { stream, watch: Arc::clone(&watch), shard: Arc::clone(&worker.shard), _place: place, linger: None };
-    let io = TokioIo::new(io);
-    worker.spawn(&watch, run(client, io));
+    let open = Open::new(&worker.shard, place);
+    if worker.is_tls(port) {
+        watch.enter(Phase::Handshake, config.header_read_timeout);
+        worker.spawn(&watch, handshake::run(client, stream, open));
+    } else {
+        worker.spawn(&watch, run(client, stream, open));
+    }
 }
 
-async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
+/// Speaks HTTP on this stream until either side has enough.
+pub(super) async fn run<S: Socket>(client: Rc<Client>, stream: S, open: Open) {
+    let io = TokioIo::new(ClientIo { stream, watch: Arc::clone(&client.watch), _open: open, linger: None });
     let service = {
         let client = Rc::clone(&client);
         service_fn(move |request| service::handle(Rc::clone(&client), request))
@@ -105,7 +131,7 @@ async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
                     watch.mark_broken();
                     return Poll::Ready(());
                 }
-                Phase::Head | Phase::Tunnel => return Poll::Ready(()),
+                Phase::Handshake | Phase::Head | Phase::Tunnel => return Poll::Ready(()),
             }
         }
         // How it ends concerns nobody: a client may leave when it likes, and what a replica did is known already.
@@ -144,11 +170,58 @@ impl Client {
     pub(super) fn on_request(&self) {
         self.requests.set(self.requests.get() + 1);
     }
+
+    /// TLS is spoken from now on.
+    pub(super) fn secure(&self, secured: Secured) {
+        // A connection has one handshake.
+        let _ = self.secured.set(secured);
+    }
+
+    /// What requests come by, for X-Forwarded-Proto.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.secured.get().is_some() { "https" } else { "http" }
+    }
+
+    /// Whether a request on this connection may be for this route. Of another LoadBalancer on the port only, if the client
+    /// has seen the certificate there, too, as who reuses one connection for several names has; else it must not be
+    /// answered in that one's name (RFC 9110 §7.4). What wants TLS is never answered in the clear, nor the other way round.
+    pub(super) fn may_ask(&self, route: &Route) -> bool {
+        match (self.secured.get(), &route.policy.listener.tls) {
+            (None, None) => true,
+            (Some(Secured { id, tls }), Some(_)) => {
+                *id == route.id || route.tls.as_ref().is_some_and(|theirs| theirs.is_same(tls))
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+// === impl Socket ===
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn new(shard: &Arc<Shard>, place: Option<Place>) -> Self {
+        shard.accepted.add(1);
+        Self { shard: Arc::clone(shard), _place: place }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shard.closed.add(1);
+    }
 }
 
 // === impl ClientIo ===
 
-impl ClientIo {
+impl<S: Socket> ClientIo<S> {
     fn on_write(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &polled {
             Poll::Pending => self.watch.on_wait(),
@@ -186,7 +259,7 @@ impl ClientIo {
     }
 }
 
-impl AsyncRead for ClientIo {
+impl<S: Socket> AsyncRead for ClientIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -197,7 +270,7 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<S: Socket> AsyncWrite for ClientIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.on_write(polled)
@@ -226,12 +299,11 @@ impl AsyncWrite for ClientIo {
     }
 }
 
-impl Drop for ClientIo {
+impl<S: Socket> Drop for ClientIo<S> {
     fn drop(&mut self) {
-        self.shard.closed.add(1);
         if self.watch.is_broken() {
             // Closing with a zero linger time resets, which no client takes for an end.
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(self.stream.tcp()).set_linger(Some(Duration::ZERO));
         }
     }
 }

@@ -24,6 +24,10 @@ pub enum ForwardError {
     Connect(#[source] io::Error),
     /// No connection in time; nothing was sent.
     ConnectTimeout,
+    /// The replica has not proved to be one; nothing was sent.
+    ReplicaTls(#[source] io::Error),
+    /// Nobody can: it is not known whom to trust. Nothing was sent.
+    NoAuthorities,
     /// The connection ended before a response came.
     Reset(#[source] io::Error),
     /// What came was no HTTP.
@@ -52,6 +56,8 @@ pub enum Reason {
     BrokenBody,
     /// No load balancer has this host on this port.
     NoRoute,
+    /// The host is another load balancer's than the one that the client shook hands with.
+    MisdirectedRequest,
     /// CONNECT or TRACE.
     MethodNotAllowed,
     /// The client stopped sending.
@@ -66,6 +72,8 @@ pub enum Reason {
     UnsupportedCoding,
     /// Nobody could be connected to.
     ConnectFailed,
+    /// The replica has not proved to be one.
+    ReplicaTlsFailed,
     /// The replica closed without an answer.
     UpstreamReset,
     /// The replica's answer is no HTTP.
@@ -100,6 +108,7 @@ impl ForwardError {
             Self::Full => Reason::AllReplicasFull,
             Self::Connect(_) => Reason::ConnectFailed,
             Self::ConnectTimeout => Reason::ConnectTimeout,
+            Self::ReplicaTls(_) | Self::NoAuthorities => Reason::ReplicaTlsFailed,
             Self::Reset(_) => Reason::UpstreamReset,
             Self::BadResponse => Reason::BadResponse,
             Self::ResponseTimeout => Reason::ResponseTimeout,
@@ -130,12 +139,13 @@ impl From<PickError> for ForwardError {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::BadHost,
         Self::BadTarget,
         Self::BadConnection,
         Self::BrokenBody,
         Self::NoRoute,
+        Self::MisdirectedRequest,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::BodyTooLarge,
@@ -143,6 +153,7 @@ impl Reason {
         Self::ExpectationFailed,
         Self::UnsupportedCoding,
         Self::ConnectFailed,
+        Self::ReplicaTlsFailed,
         Self::UpstreamReset,
         Self::BadResponse,
         Self::NoReplica,
@@ -161,6 +172,7 @@ impl Reason {
             Self::BadConnection => "BadConnection",
             Self::BrokenBody => "BrokenBody",
             Self::NoRoute => "NoRoute",
+            Self::MisdirectedRequest => "MisdirectedRequest",
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::RequestTimeout => "RequestTimeout",
             Self::BodyTooLarge => "BodyTooLarge",
@@ -168,6 +180,7 @@ impl Reason {
             Self::ExpectationFailed => "ExpectationFailed",
             Self::UnsupportedCoding => "UnsupportedCoding",
             Self::ConnectFailed => "ConnectFailed",
+            Self::ReplicaTlsFailed => "ReplicaTlsFailed",
             Self::UpstreamReset => "UpstreamReset",
             Self::BadResponse => "BadResponse",
             Self::NoReplica => "NoReplica",
@@ -184,13 +197,16 @@ impl Reason {
         match self {
             Self::BadHost | Self::BadTarget | Self::BadConnection | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MisdirectedRequest => StatusCode::MISDIRECTED_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::UnsupportedCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::ConnectFailed | Self::UpstreamReset | Self::BadResponse => StatusCode::BAD_GATEWAY,
+            Self::ConnectFailed | Self::ReplicaTlsFailed | Self::UpstreamReset | Self::BadResponse => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::NoReplica | Self::AllReplicasFull | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -204,6 +220,7 @@ impl Reason {
             Self::BadConnection => "the request's Connection names a field that is not for one connection alone",
             Self::BrokenBody => "the request's body is broken",
             Self::NoRoute => "no load balancer serves this host here; see spec.listener.hostnames",
+            Self::MisdirectedRequest => "this connection is not for this host; ask on a new one",
             Self::MethodNotAllowed => "this proxy takes neither CONNECT nor TRACE",
             Self::RequestTimeout => "the request's body did not arrive in time",
             Self::BodyTooLarge => "the request's body is longer than this load balancer takes",
@@ -211,6 +228,7 @@ impl Reason {
             Self::ExpectationFailed => "this proxy knows no expectation but 100-continue",
             Self::UnsupportedCoding => "of the transfer codings this proxy takes chunked alone",
             Self::ConnectFailed => "no replica could be reached",
+            Self::ReplicaTlsFailed => "no replica could prove who it is",
             Self::UpstreamReset => "the replica closed the connection without an answer",
             Self::BadResponse => "the replica's answer is not valid HTTP",
             Self::NoReplica => "no replica is ready",
@@ -225,7 +243,12 @@ impl Reason {
     const fn closes(self) -> bool {
         matches!(
             self,
-            Self::BadHost | Self::BadTarget | Self::BadConnection | Self::UnsupportedCoding | Self::UriTooLong
+            Self::BadHost
+                | Self::BadTarget
+                | Self::BadConnection
+                | Self::MisdirectedRequest
+                | Self::UnsupportedCoding
+                | Self::UriTooLong
         )
     }
 

@@ -8,7 +8,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use http_body::Frame;
-use tokio::net::TcpStream;
 
 use crate::proxy::body::{Fate, UploadFate};
 use crate::proxy::connection::Client;
@@ -17,6 +16,7 @@ use crate::proxy::http1::Connection;
 use crate::proxy::metrics::RouteMetrics;
 use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::pool::Replica;
+use crate::proxy::replica_stream::ReplicaStream;
 use crate::proxy::routing::Routed;
 use crate::proxy::sight::Sight;
 use crate::proxy::watch::Phase;
@@ -58,7 +58,7 @@ impl Exchange {
     }
 
     /// The whole response has come, and perhaps its connection is of further use.
-    pub(super) fn complete(&mut self, connection: Option<Box<Connection<TcpStream>>>) {
+    pub(super) fn complete(&mut self, connection: Option<Box<Connection<ReplicaStream>>>) {
         self.finish.outcome = Outcome::Whole;
         if self.lease.take().is_some() {
             self.replica.upstream.record_success();

@@ -7,7 +7,6 @@ use std::task::Poll;
 
 use http::header::HOST;
 use http::{HeaderValue, Request, Response, request};
-use tokio::net::TcpStream;
 
 use crate::model::{Ordinal, Timeouts};
 use crate::proxy::body::{BodyError, Fate, RequestBody, UploadFate};
@@ -17,6 +16,7 @@ use crate::proxy::health::Failure;
 use crate::proxy::http1::{CallError, Connection, HeadLimits, ReplicaBody};
 use crate::proxy::metrics::Kind;
 use crate::proxy::pool::Replica;
+use crate::proxy::replica_stream::ReplicaStream;
 use crate::proxy::retry::is_idempotent;
 use crate::proxy::routing::Routed;
 use crate::proxy::sight::Sight;
@@ -25,7 +25,7 @@ use crate::routes::{Lease, Pick, Upstream};
 
 /// A replica's answer, with everything that has to live as long as its body.
 pub(super) struct Answer {
-    pub(super) response: Response<ReplicaBody<TcpStream>>,
+    pub(super) response: Response<ReplicaBody<ReplicaStream>>,
     pub(super) lease: Lease,
     pub(super) replica: Rc<Replica>,
 }
@@ -106,7 +106,7 @@ impl Tries<'_> {
                 Err(_) if self.refresh() => continue,
                 Err(error) => return Err(last.unwrap_or_else(|| error.into())),
             };
-            let replica = self.client.worker.replica(lease.upstream(), &self.routed.metrics);
+            let replica = self.client.worker.replica(lease.upstream(), self.routed);
             replica.picks.add(1);
             self.routed.metrics.on_pick(first, despite);
             self.sight.on_try(&replica.upstream, first);
@@ -137,7 +137,7 @@ impl Tries<'_> {
     }
 
     /// Tries one replica: on a pooled connection where there is one, else on a new one.
-    async fn on_replica(&mut self, replica: &Replica) -> Result<Response<ReplicaBody<TcpStream>>, Failed> {
+    async fn on_replica(&mut self, replica: &Replica) -> Result<Response<ReplicaBody<ReplicaStream>>, Failed> {
         let timeouts = self.routed.route.policy.timeouts;
         while let Some(connection) = replica.check_out() {
             self.client.worker.shard.upstream_reused.add(1);
@@ -165,10 +165,10 @@ impl Tries<'_> {
 
     async fn send(
         &mut self,
-        connection: Box<Connection<TcpStream>>,
+        connection: Box<Connection<ReplicaStream>>,
         replica: &Replica,
         timeouts: &Timeouts,
-    ) -> Result<Response<ReplicaBody<TcpStream>>, Failed> {
+    ) -> Result<Response<ReplicaBody<ReplicaStream>>, Failed> {
         let watch = &self.client.watch;
         match &self.fate {
             Some(fate) if fate.get() != Fate::Done => watch.enter(Phase::Upload, timeouts.idle),
@@ -256,10 +256,12 @@ fn blame(error: &ForwardError) -> Failure {
     match error {
         ForwardError::Connect(error) => Failure::of_connect(error),
         ForwardError::ConnectTimeout
+        | ForwardError::ReplicaTls(_)
         | ForwardError::Reset(_)
         | ForwardError::BadResponse
         | ForwardError::ResponseTimeout => Failure::Failed,
-        ForwardError::NoReplica
+        ForwardError::NoAuthorities
+        | ForwardError::NoReplica
         | ForwardError::Full
         | ForwardError::RequestTimeout
         | ForwardError::BodyTooLarge

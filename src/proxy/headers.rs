@@ -69,6 +69,7 @@ pub(super) fn prepare_request(
     headers: &mut HeaderMap,
     version: Version,
     origin: &Origin,
+    scheme: &'static str,
 ) -> Result<Option<HeaderValue>, Reason> {
     let upgrade = wanted_upgrade(headers, version);
     let keep_trailers = headers.contains_key(TE) && names(headers, &TE, "trailers");
@@ -88,7 +89,7 @@ pub(super) fn prepare_request(
         headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
-    origin.sign(headers, "http");
+    origin.sign(headers, scheme);
     let via = if version < Version::HTTP_11 { "1.0 ringhold" } else { "1.1 ringhold" };
     headers.append(VIA, HeaderValue::from_static(via));
     Ok(upgrade)
@@ -265,7 +266,7 @@ mod tests {
         for name in NOT_NOMINABLE {
             let mut headers = map(&[("host", "a"), ("connection", "keep-alive")]);
             headers.append(CONNECTION, HeaderValue::from_str(&format!("x , {name}")).unwrap());
-            let prepared = prepare_request(&mut headers, Version::HTTP_11, &origin());
+            let prepared = prepare_request(&mut headers, Version::HTTP_11, &origin(), "http");
             assert_eq!(prepared, Err(Reason::BadConnection), "{name}");
         }
     }
@@ -295,16 +296,16 @@ mod tests {
     #[test]
     fn only_trailers_survive_of_te() {
         let mut headers = map(&[("te", "gzip, Trailers")]);
-        prepare_request(&mut headers, Version::HTTP_11, &origin()).unwrap();
+        prepare_request(&mut headers, Version::HTTP_11, &origin(), "http").unwrap();
         assert_eq!(headers["te"], "trailers");
         let mut headers = map(&[("te", "gzip")]);
-        prepare_request(&mut headers, Version::HTTP_11, &origin()).unwrap();
+        prepare_request(&mut headers, Version::HTTP_11, &origin(), "http").unwrap();
         assert!(!headers.contains_key("te"));
     }
 
     #[test]
     fn an_upgrade_must_be_nominated_and_is_never_h2c() {
-        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &origin()).unwrap();
+        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &origin(), "http").unwrap();
         assert_eq!(
             wanted(&[("connection", "Upgrade"), ("upgrade", "websocket")]),
             Some(HeaderValue::from_static("websocket"))

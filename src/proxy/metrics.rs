@@ -5,4 +5,4 @@ mod ends;
 mod shard;
 
 pub use collect::ProxyMetrics;
-pub(super) use shard::{Counter, Kind, Place, RouteMetrics, Shard, Source};
+pub(super) use shard::{Counter, Handshake, Kind, Place, RouteMetrics, Shard, Source};

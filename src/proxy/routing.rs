@@ -38,6 +38,11 @@ impl Routing {
         Self { reader, shard, version: 0, routed, budgets, replicas }
     }
 
+    /// Whether TLS is spoken on this port by the newest table.
+    pub(super) fn is_tls(&mut self, port: u16) -> bool {
+        self.reader.table().is_tls(port)
+    }
+
     /// The route for this port and host in the newest table.
     pub(super) fn find(&mut self, port: u16, host: &str) -> Option<Rc<Routed>> {
         let table = self.reader.table();
@@ -63,10 +68,20 @@ impl Routing {
     }
 
     /// This worker's side of a replica.
-    pub(super) fn replica(&mut self, upstream: &Arc<Upstream>, metrics: &RouteMetrics) -> Rc<Replica> {
-        let replica = self.replicas.entry(Arc::as_ptr(upstream).addr());
-        let new = || Rc::new(Replica::new(Arc::clone(upstream), metrics.picks(upstream.ordinal)));
-        Rc::clone(replica.or_insert_with(new))
+    pub(super) fn replica(&mut self, upstream: &Arc<Upstream>, routed: &Routed) -> Rc<Replica> {
+        let key = Arc::as_ptr(upstream).addr();
+        let wire = &routed.route.wire;
+        if let Some(replica) = self.replicas.get(&key) {
+            if replica.wire == *wire {
+                return Rc::clone(replica);
+            }
+            // Who was trusted then may not be now.
+            replica.retire();
+        }
+        let picks = routed.metrics.picks(upstream.ordinal);
+        let replica = Rc::new(Replica::new(Arc::clone(upstream), wire.clone(), picks));
+        self.replicas.insert(key, Rc::clone(&replica));
+        replica
     }
 
     /// Drops connections idle since before this tick. False when nothing is left to expire.

@@ -108,7 +108,7 @@ async fn proxy(
     client.worker.shard.on_source(key.source);
 
     let version = request.version();
-    let upgrade = match headers::prepare_request(request.headers_mut(), version, &client.origin) {
+    let upgrade = match headers::prepare_request(request.headers_mut(), version, &client.origin, client.scheme()) {
         Ok(upgrade) => upgrade,
         Err(reason) => return Err(Refused { reason, end, finish }),
     };
@@ -164,7 +164,8 @@ fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>,
         return Err(Reason::UriTooLong);
     }
     let host = host::name(request.headers().get(HOST));
-    client.worker.find(client.port, host).ok_or(Reason::NoRoute)
+    let routed = client.worker.find(client.port, host).ok_or(Reason::NoRoute)?;
+    if client.may_ask(&routed.route) { Ok(routed) } else { Err(Reason::MisdirectedRequest) }
 }
 
 fn respond(

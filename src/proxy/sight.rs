@@ -164,7 +164,7 @@ impl Sight {
             log.write(&notes.line(ended, trace_id.as_deref(), log.config.keys));
         }
         if let Some(trace) = trace {
-            trace.end(&notes.told(client.origin.peer()), ended);
+            trace.end(&notes.told(client), ended);
         }
     }
 }
@@ -198,10 +198,17 @@ impl Notes {
         self.last = Some(Try { began: Instant::now(), upstream, first });
     }
 
-    fn told<'a>(&'a self, peer: &'a HeaderValue) -> Told<'a> {
+    fn told<'a>(&'a self, client: &'a Client) -> Told<'a> {
         let route = self.routed.as_ref().map(|routed| &*routed.route);
         let text = |address: &'a HeaderValue| address.to_str().unwrap_or("");
-        Told { head: &self.head, source: text(&self.source), peer: text(peer), route, key_source: self.key_source }
+        Told {
+            head: &self.head,
+            scheme: client.scheme(),
+            source: text(&self.source),
+            peer: text(client.origin.peer()),
+            route,
+            key_source: self.key_source,
+        }
     }
 
     /// `trace`: ours, if there is one.

@@ -62,6 +62,7 @@ pub(super) struct Attempt<'a> {
 /// What a request's span says of it at the end.
 pub(super) struct Told<'a> {
     pub(super) head: &'a Head,
+    pub(super) scheme: &'static str,
     /// Who asked, and the other side of the connection.
     pub(super) source: &'a str,
     pub(super) peer: &'a str,
@@ -178,7 +179,7 @@ impl Attempt<'_> {
 
 impl Told<'_> {
     fn attributes(&self) -> impl Iterator<Item = KeyValue> {
-        let Self { head, source, peer, route, key_source } = self;
+        let Self { head, scheme, source, peer, route, key_source } = self;
         let target = head.target(route.map(|route: &Route| &*route.policy));
         let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
         let (host, user_agent) = (head.host(), head.user_agent());
@@ -192,7 +193,7 @@ impl Told<'_> {
                 .then(|| KeyValue::new("http.request.method_original", head.method.as_str().to_owned())),
             named("url.path", path),
             query.and_then(|query| named("url.query", query)),
-            Some(KeyValue::new("url.scheme", "http")),
+            Some(KeyValue::new("url.scheme", *scheme)),
             named("server.address", name),
             port.map(|port| KeyValue::new("server.port", i64::from(port))),
             named("client.address", source),

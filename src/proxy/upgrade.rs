@@ -13,12 +13,12 @@ use http::StatusCode;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
-use tokio::net::TcpStream;
 
 use crate::proxy::connection::Client;
 use crate::proxy::http1::Upgraded;
 use crate::proxy::metrics::RouteMetrics;
 use crate::proxy::outcome::{Ended, Outcome};
+use crate::proxy::replica_stream::ReplicaStream;
 use crate::proxy::sight::Sight;
 use crate::proxy::watch::Phase;
 use crate::routes::Lease;
@@ -42,7 +42,7 @@ struct Counted<T> {
 /// Starts a tunnel. The replica is leased until it ends.
 pub(super) fn start(
     to_client: OnUpgrade,
-    mut replica: Upgraded<TcpStream>,
+    mut replica: Upgraded<ReplicaStream>,
     lease: Lease,
     idle: Duration,
     traffic: Traffic,

@@ -28,6 +28,8 @@ pub(super) enum Phase {
     Stream,
     /// Upgraded; every byte extends it.
     Tunnel,
+    /// TLS is being agreed on. Its bytes pass beneath whoever leaves marks, so none extends it.
+    Handshake,
 }
 
 /// Shared by a connection's task, its socket and the sweeper, which all run on one thread. Atomics only because hyper
@@ -128,7 +130,8 @@ impl Watch {
             2 => Phase::Upload,
             3 => Phase::Await,
             4 => Phase::Stream,
-            _ => Phase::Tunnel,
+            5 => Phase::Tunnel,
+            _ => Phase::Handshake,
         }
     }
 

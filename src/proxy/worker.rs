@@ -18,7 +18,7 @@ use crate::proxy::accept::OpenPort;
 use crate::proxy::complaints::Complaints;
 use crate::proxy::health::{Failure, Health};
 use crate::proxy::key::Keys;
-use crate::proxy::metrics::{RouteMetrics, Shard};
+use crate::proxy::metrics::Shard;
 use crate::proxy::pace::Rate;
 use crate::proxy::pool::Replica;
 use crate::proxy::routing::{Routed, Routing};
@@ -154,6 +154,10 @@ impl Worker {
         }
     }
 
+    pub(super) fn is_tls(&self, port: u16) -> bool {
+        self.routing.borrow_mut().is_tls(port)
+    }
+
     pub(super) fn find(&self, port: u16, host: &str) -> Option<Rc<Routed>> {
         self.routing.borrow_mut().find(port, host)
     }
@@ -162,8 +166,8 @@ impl Worker {
         self.routing.borrow_mut().newer(than)
     }
 
-    pub(super) fn replica(&self, upstream: &Arc<Upstream>, metrics: &RouteMetrics) -> Rc<Replica> {
-        self.routing.borrow_mut().replica(upstream, metrics)
+    pub(super) fn replica(&self, upstream: &Arc<Upstream>, routed: &Routed) -> Rc<Replica> {
+        self.routing.borrow_mut().replica(upstream, routed)
     }
 
     /// How keys are hashed here, and whether anybody asks to see them.
@@ -274,8 +278,9 @@ impl Worker {
     async fn drain(&self, deadline: Duration) -> usize {
         self.draining.set(true);
         for Entry { watch, .. } in self.connections.borrow().values() {
-            if watch.phase() == Phase::Idle {
-                watch.enter(Phase::Idle, IDLE_GRACE);
+            let phase = watch.phase();
+            if matches!(phase, Phase::Idle | Phase::Handshake) {
+                watch.enter(phase, IDLE_GRACE);
             }
             watch.wake();
         }

@@ -173,7 +173,8 @@ impl Publisher {
         }
         let policy = Arc::clone(&placement.policy);
         let bounded = policy.bounded_load.map(|factor| BoundedLoad::new(factor, state.load(id)));
-        Ok(Route { id: id.clone(), policy, ring, shares, seats, seat_of, bounded })
+        let (tls, wire) = (placement.tls.clone(), placement.wire.clone());
+        Ok(Route { id: id.clone(), policy, ring, shares, tls, wire, seats, seat_of, bounded })
     }
 
     fn seat(&self, state: &mut State, id: &FleetId, placement: &Placement, placed: &PlacedSeat) -> Seat {

@@ -10,6 +10,7 @@ use crate::model::{Desired, FleetId, Incarnation, Observed, Ordinal, Replica, Re
 use crate::ring::{Member, Ring};
 use crate::routes::Upstream;
 use crate::routes::bounded::BoundedLoad;
+use crate::tls::{ClientTls, ServerTls};
 
 /// Admits every key.
 const ALL_KEYS: u32 = 1 << 16;
@@ -19,6 +20,19 @@ const ALL_KEYS: u32 = 1 << 16;
 pub struct Placement {
     pub(super) policy: Arc<RoutePolicy>,
     pub(super) seats: Vec<PlacedSeat>,
+    pub(super) tls: Option<ServerTls>,
+    pub(super) wire: Wire,
+}
+
+/// How replicas are spoken with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wire {
+    /// In the clear.
+    Plain,
+    /// With TLS.
+    Tls(ClientTls),
+    /// Not at all yet: TLS is wanted, and nobody knows whom to trust.
+    Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +60,10 @@ pub struct Route {
     pub ring: Arc<Ring>,
     /// Every member's share of the key space, by seat.
     pub shares: Arc<[f64]>,
+    /// What TLS is spoken with, if `policy.listener` wants any and there is a certificate.
+    pub tls: Option<ServerTls>,
+    /// How its replicas are spoken with.
+    pub wire: Wire,
     /// One for each member of the ring, sorted by ordinal.
     pub(super) seats: Vec<Seat>,
     /// From an ordinal to its seat's index; `u16::MAX`: none.
@@ -88,7 +106,24 @@ impl Placement {
                 PlacedSeat { ordinal, replica }
             })
             .collect();
-        Self { policy: Arc::clone(&desired.route), seats }
+        let policy = Arc::clone(&desired.route);
+        let wire = if policy.replica_tls.is_some() { Wire::Unknown } else { Wire::Plain };
+        Self { policy, seats, tls: None, wire }
+    }
+
+    /// With this for handshakes, where the listener wants TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<ServerTls>) -> Self {
+        Self { tls: tls.filter(|_| self.policy.listener.tls.is_some()), ..self }
+    }
+
+    /// With this for connections to replicas, where the spec wants TLS with them.
+    #[must_use]
+    pub fn with_replica_tls(self, tls: Option<ClientTls>) -> Self {
+        match (&self.wire, tls) {
+            (Wire::Plain, _) | (_, None) => self,
+            (Wire::Tls(_) | Wire::Unknown, Some(tls)) => Self { wire: Wire::Tls(tls), ..self },
+        }
     }
 
     /// Whether some replica does not get all its keys yet, so that time alone changes the placement.

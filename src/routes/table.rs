@@ -54,6 +54,8 @@ struct RoutedPort {
     /// By what follows the `*.`.
     wildcards: HashMap<Box<str>, Arc<Route>>,
     any: Option<Arc<Route>>,
+    /// Somebody wants TLS there. Then all do: who wants something else than those before is not accepted.
+    is_tls: bool,
 }
 
 // === impl RouteTable ===
@@ -63,6 +65,7 @@ impl RouteTable {
         let mut ports: BTreeMap<u16, RoutedPort> = BTreeMap::new();
         for route in fleets.values().filter_map(|entry| entry.route.as_ref()) {
             let port = ports.entry(route.policy.listener.port).or_default();
+            port.is_tls |= route.policy.listener.tls.is_some();
             if route.policy.listener.hostnames.is_empty() {
                 port.any.get_or_insert_with(|| Arc::clone(route));
             }
@@ -93,6 +96,12 @@ impl RouteTable {
             host
         };
         port.hosts.get(host).or_else(|| port.wildcard(host)).or(port.any.as_ref())
+    }
+
+    /// Whether TLS is spoken on this port.
+    #[must_use]
+    pub fn is_tls(&self, port: u16) -> bool {
+        self.ports.get(&port).is_some_and(|port| port.is_tls)
     }
 
     /// The ports on which somebody listens, sorted.

@@ -79,7 +79,7 @@ impl Make {
 
     fn policy(&self) -> RoutePolicy {
         RoutePolicy {
-            listener: Listener { port: 1, hostnames: Vec::new() },
+            listener: Listener { port: 1, hostnames: Vec::new(), tls: None },
             hash_key: vec![KeySource::SourceIp],
             key_hash: KeyHash::SipHash,
             ring: RingSpec::Rendezvous { slots: SLOTS },
@@ -88,6 +88,7 @@ impl Make {
             timeouts: Timeouts { connect: Duration::ZERO, response_header: Duration::ZERO, idle: Duration::ZERO },
             retries: Retries { attempts: 0, budget_percent: 0 },
             limits: Limits { max_concurrent_per_replica: self.limit, max_body_bytes: 0 },
+            replica_tls: None,
         }
     }
 
@@ -124,6 +125,8 @@ impl Fleet {
                 policy: Arc::new(policy),
                 shares: ring.shares().into(),
                 ring: Arc::new(ring),
+                tls: None,
+                wire: Wire::Plain,
                 seat_of: (0..).take(seats.len()).collect(),
                 seats,
             }

@@ -153,7 +153,7 @@ fn desired(id: &FleetId, replicas: usize) -> Desired {
             startup: SECOND,
         },
         route: Arc::new(RoutePolicy {
-            listener: Listener { port: 5000, hostnames: vec!["a.example".into()] },
+            listener: Listener { port: 5000, hostnames: vec!["a.example".into()], tls: None },
             hash_key: vec![KeySource::SourceIp],
             key_hash: KeyHash::SipHash,
             ring: RingSpec::Rendezvous { slots: 256 },
@@ -162,6 +162,7 @@ fn desired(id: &FleetId, replicas: usize) -> Desired {
             timeouts: Timeouts { connect: SECOND, response_header: SECOND, idle: SECOND },
             retries: Retries { attempts: 2, budget_percent: 20 },
             limits: Limits { max_concurrent_per_replica: 0, max_body_bytes: 0 },
+            replica_tls: None,
         }),
     }
 }

@@ -47,7 +47,7 @@ async fn a_loadbalancer_shows_ring_ordinals_replicas_and_conditions() {
     let expected = json!({
         "namespace": "default",
         "name": "web",
-        "listener": {"port": 5000, "hostnames": ["a.example"]},
+        "listener": {"port": 5000, "hostnames": ["a.example"], "tls": false},
         "observedGeneration": 3,
         "desiredReplicas": 2,
         "readyReplicas": 1,

@@ -16,3 +16,4 @@ mod samples;
 mod scale;
 mod stale;
 mod support;
+mod tls;

@@ -80,6 +80,31 @@ fn cases() -> Vec<Case> {
             json!({"listener": {"hostnames": ["shop.example:80"]}}),
             "use a host name such as shop.example, or *.shop.example, without port",
         ),
+        spec(
+            "spec.listener.tls",
+            json!({"listener": {"tls": {"minVersion": "TLS13"}}}),
+            "say where the certificate is: in secretName, or without a cluster in certificateFile and keyFile",
+        ),
+        spec(
+            "spec.listener.tls",
+            json!({"listener": {"tls": {"secretName": "web-tls", "keyFile": "tls.key"}}}),
+            "a certificate needs its key: name both certificateFile and keyFile, or neither",
+        ),
+        spec(
+            "spec.listener.tls.secretName",
+            json!({"listener": {"tls": {"secretName": "web_tls"}}}),
+            "use the name of a Secret such as web-tls",
+        ),
+        spec(
+            "spec.replicaTls.hostname",
+            json!({"replicaTls": {"hostname": "*.shop.internal", "caSecretName": "web-ca"}}),
+            "use a host name such as web.shop.internal, without port",
+        ),
+        spec(
+            "spec.replicaTls.caSecretName",
+            json!({"replicaTls": {"hostname": "web.shop.internal", "caSecretName": "Web"}}),
+            "use the name of a Secret such as web-ca",
+        ),
         spec("spec.service.nodePort", json!({"service": {"type": "ClusterIP", "nodePort": 30_080}}), of_type),
         spec("spec.service.externalTrafficPolicy", json!({"service": {"externalTrafficPolicy": "Local"}}), of_type),
         spec(

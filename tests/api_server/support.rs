@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-pub(crate) use grants::{Right, granted};
+pub(crate) use grants::{Right, granted, secret_rights};
 use grants::{bind, grant};
 pub(crate) use operator::{Operator, post};
 

@@ -1,9 +1,10 @@
 //! What the process backend promises besides the contract.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringhold::backend::{Backend, BackendError, Unsupported};
-use ringhold::model::{FleetId, Replica, ReplicaState};
+use ringhold::model::{FleetId, Replica, ReplicaState, ReplicaTls};
 use serde_json::json;
 
 use crate::fleet::{fleet, replica, script, server};
@@ -168,4 +169,12 @@ async fn what_cannot_run_as_a_process_is_not_accepted() {
         message: "2 containers: a local process stands for one; leave one".to_owned(),
     };
     assert_eq!(unsupported(two), [too_many]);
+    let mut desired = fleet(&FleetId::local("web"), &json!({"containers": [{"name": "a", "command": command}]}));
+    let tls = ReplicaTls { hostname: "web.internal".to_owned(), authorities: "web-ca".to_owned() };
+    Arc::make_mut(&mut desired.route).replica_tls = Some(tls);
+    let in_the_clear = Unsupported {
+        path: "spec.replicaTls".to_owned(),
+        message: "a local process is asked for its health in the clear; leave it out".to_owned(),
+    };
+    assert_eq!(Process::new().backend().accept(&desired).unwrap_err(), [in_the_clear]);
 }

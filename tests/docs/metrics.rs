@@ -11,11 +11,12 @@ use openmetrics_parser::openmetrics::parse_openmetrics;
 use prometheus_client::registry::Registry;
 use ringhold::admin::RouteMetrics;
 use ringhold::controller::kubernetes::Stats;
-use ringhold::model::{FleetStatus, Observed, Ordinal};
+use ringhold::model::{FleetId, FleetStatus, ListenerTls, Observed, Ordinal, TlsVersion};
 use ringhold::proxy::{self, AccessLog, AccessLogFormat, LogTarget, ProxyConfig, Sample};
 use ringhold::ring::KeyHasher;
-use ringhold::routes::{Placement, bridge};
+use ringhold::routes::{Placement, Publisher, bridge};
 use ringhold::telemetry::traces::TracesConfig;
+use ringhold::tls::{Certificate, ServerTls};
 
 use crate::build::{mk_desired, mk_replica};
 use crate::{between, readme, root};
@@ -73,6 +74,20 @@ fn replica() -> std::net::SocketAddr {
     address
 }
 
+/// Another LoadBalancer, with a certificate.
+fn publish_secured(publisher: &Publisher, port: u16) {
+    let mut desired = mk_desired(port);
+    desired.id = FleetId::local("secured");
+    let tls = ListenerTls { secret: Some("cert".to_owned()), files: None, min_version: TlsVersion::Tls12 };
+    std::sync::Arc::make_mut(&mut desired.route).listener.tls = Some(tls);
+    let issued = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    let (chain, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
+    let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+    let tls = ServerTls::new(certificate.into(), TlsVersion::Tls12).unwrap();
+    let placement = Placement::new(&desired, &Observed::default(), &[], Timestamp::now()).with_tls(Some(tls));
+    publisher.publish(&desired.id, FleetStatus::default(), Some(&placement)).unwrap();
+}
+
 /// The page of a process in which everything is switched on and something has happened.
 async fn scrape() -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -94,6 +109,7 @@ async fn scrape() -> String {
     let observed = Observed { replicas: vec![mk_replica(0, 0, replica())], ..Observed::default() };
     let placement = Placement::new(&desired, &observed, &[Ordinal(0)], Timestamp::now());
     bridge.publisher.publish(&desired.id, FleetStatus::default(), Some(&placement)).unwrap();
+    publish_secured(&bridge.publisher, port + 1);
     let answers = tokio::task::spawn_blocking(move || {
         let of = |host| ask(port, &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
         [of("a.example"), of("nobody.example")]

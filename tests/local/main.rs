@@ -11,5 +11,6 @@ mod lives;
 mod load;
 mod refusals;
 mod skew;
+mod tls;
 mod warnings;
 mod zero_loss;

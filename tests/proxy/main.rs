@@ -20,5 +20,6 @@ mod routing;
 mod slow;
 mod streaming;
 mod swaps;
+mod tls;
 mod traces;
 mod upgrade;

@@ -42,6 +42,18 @@ a server-side apply makes a new object.
   verbs: [create]
 {{- end }}
 
+{{- /*
+Certificates of listeners: each Secret is watched by its name. What is given are the names; none: all Secrets.
+*/}}
+{{- define "ringhold.rules.tls" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  {{- with . }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [list, watch]
+{{- end }}
+
 {{- /* In the release's own namespace: the lead, and the proxies that Services point at. */}}
 {{- define "ringhold.rules.own" -}}
 - apiGroups: [coordination.k8s.io]

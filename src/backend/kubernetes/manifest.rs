@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::marks;
-use crate::model::{Desired, Health, NewReplica};
+use crate::model::{Desired, NewReplica};
 
 /// The pod template as replicas run it: the declared one, with a readiness probe from `spec.health` where the container
 /// that takes the requests has none. A change of `spec.health` changes it, too. Doing this twice changes nothing more.
@@ -20,7 +20,7 @@ pub fn effective_manifest(desired: &Desired) -> Value {
     if let Some(container) = serving_container(&mut manifest, port)
         && container.get("readinessProbe").is_none_or(Value::is_null)
     {
-        container.insert("readinessProbe".to_owned(), probe(&desired.health, port));
+        container.insert("readinessProbe".to_owned(), probe(desired, port));
     }
     manifest
 }
@@ -84,9 +84,12 @@ fn serving_container(manifest: &mut Value, port: u16) -> Option<&mut Map<String,
     containers.get_mut(serving)?.as_object_mut()
 }
 
-fn probe(health: &Health, port: u16) -> Value {
+/// A kubelet that asks by HTTPS takes any certificate; who sends requests does not.
+fn probe(desired: &Desired, port: u16) -> Value {
+    let health = &desired.health;
+    let scheme = if desired.route.replica_tls.is_some() { "HTTPS" } else { "HTTP" };
     json!({
-        "httpGet": {"path": health.path, "port": port, "scheme": "HTTP"},
+        "httpGet": {"path": health.path, "port": port, "scheme": scheme},
         "periodSeconds": whole_seconds(health.period),
         "timeoutSeconds": whole_seconds(health.timeout),
         "failureThreshold": health.failure_threshold,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::backend::Unsupported;
-use crate::model::Template;
+use crate::model::Desired;
 
 const POD: &str = "spec.template.spec";
 
@@ -14,9 +14,14 @@ const CONTAINER_LISTS: [(&str, &str); 2] = [
 ];
 
 /// Every field that can't be honoured.
-pub(super) fn unsupported(template: &Template) -> Vec<Unsupported> {
+pub(super) fn unsupported(desired: &Desired) -> Vec<Unsupported> {
+    let template = &*desired.template;
     let mut unsupported = Vec::new();
     let mut refuse = |path: String, message: &str| unsupported.push(Unsupported { path, message: message.to_owned() });
+    if desired.route.replica_tls.is_some() {
+        let message = "a local process is asked for its health in the clear; leave it out";
+        refuse("spec.replicaTls".to_owned(), message);
+    }
     let pod = &template.manifest["spec"];
     let containers = &template.containers;
     if is_filled(&pod["initContainers"]) {

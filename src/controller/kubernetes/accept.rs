@@ -12,7 +12,7 @@ use crate::controller::accept::{Refusal, accept};
 use crate::controller::claims::Conflict;
 use crate::controller::template;
 use crate::controller::validate::validate;
-use crate::model::{Desired, Listener};
+use crate::model::{Desired, Listener, ListenerTls};
 
 /// The answer.
 pub(super) enum Verdict {
@@ -93,6 +93,14 @@ async fn claim<B: Backend>(
         let port = listener.port;
         let message = format!("spec.listener.port: {port} is Ringhold's own admin port; choose another port");
         return Err(Refusal::new("PortInUse", &message));
+    }
+    if let Some(ListenerTls { secret: None, files, .. }) = &listener.tls {
+        let file = files.as_ref().map(|files| &*files.certificate).unwrap_or_default();
+        let message = format!(
+            "spec.listener.tls.certificateFile: {file}: pods have no such file; put the certificate into a Secret and name \
+             that in spec.listener.tls.secretName"
+        );
+        return Err(Refusal::new("Unsupported", &message));
     }
     let others = context.resources.state();
     let id = desired.id.clone();

@@ -10,6 +10,7 @@ use super::accept::{Fallback, Followed, Verdict, decide};
 use super::exposure::ExposeError;
 use super::registry::in_force;
 use super::routing::Routing;
+use super::secured::Secured;
 use super::{Context, Failure};
 use crate::api::{LoadBalancer, LoadBalancerStatus};
 use crate::backend::Backend;
@@ -44,6 +45,7 @@ pub(super) struct ClusterFleet {
     /// Generation that was decided on, and how.
     decided: Option<(i64, Condition)>,
     memory: Memory,
+    secured: Secured,
     told: Option<FleetStatus>,
     /// As this process wrote it; `None` while it only follows.
     written: Option<LoadBalancerStatus>,
@@ -67,6 +69,7 @@ impl ClusterFleet {
             is_frozen: false,
             decided: None,
             memory: Memory::default(),
+            secured: Secured::default(),
             told: None,
             written: None,
             failure: None,
@@ -110,11 +113,14 @@ impl ClusterFleet {
             Part::Follows => Elsewhere::Nobody,
         };
         let others_drain = matches!(elsewhere, Elsewhere::Said(_));
+        let (security, trust) = self.secured.look(&desired, generation(resource), context).await;
         let standing = Standing {
             accepted: self.decided.as_ref().map_or_else(|| pending(resource), |(_, accepted)| accepted.clone()),
             exposure: if is_leaving { Exposure::Withdrawn } else { Exposure::Routed },
             part: if self.is_frozen { Part::Follows } else { part },
             elsewhere,
+            security,
+            trust,
         };
         let moved_before = self.routing.settle(&desired, &standing, &self.memory).await;
         let now = Timestamp::now();
@@ -165,7 +171,9 @@ impl ClusterFleet {
     fn remember(&mut self, resource: &LoadBalancer, part: Part) {
         match part {
             Part::Acts if self.written.is_none() => {
-                self.memory.recall(status::conditions(resource));
+                let conditions = status::conditions(resource);
+                self.secured.recall(&conditions);
+                self.memory.recall(conditions);
                 self.written = Some(resource.status.clone().unwrap_or_default());
             }
             Part::Acts => {}
@@ -377,9 +385,10 @@ fn changes(before: &Desired, after: &Desired) -> Vec<Line> {
         lines.push(Line::normal("RollingOut", text));
     }
     if before.route.listener != after.route.listener {
-        let Listener { port, hostnames } = &after.route.listener;
+        let Listener { port, hostnames, tls } = &after.route.listener;
         let hosts = if hostnames.is_empty() { "any host".to_owned() } else { hostnames.join(", ") };
-        lines.push(Line::normal("Listening", format!("listens on port {port} for {hosts}")));
+        let tls = if tls.is_some() { " with TLS" } else { "" };
+        lines.push(Line::normal("Listening", format!("listens on port {port}{tls} for {hosts}")));
     }
     lines
 }

@@ -7,10 +7,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::fleet::ClusterFleet;
 use super::routing::Routing;
-use crate::api::LoadBalancer;
+use crate::api::{ListenerInForce, LoadBalancer};
 use crate::controller::claims::{Conflict, conflict};
 use crate::controller::manifest::identity;
-use crate::controller::validate::validate;
+use crate::controller::validate::{listener_tls, validate};
 use crate::model::{FleetId, FleetUid, Listener};
 
 /// Shared by all looks.
@@ -177,7 +177,9 @@ impl Entry {
 /// Where the resource was last accepted to listen.
 pub(super) fn in_force(resource: &LoadBalancer) -> Option<Listener> {
     let listener = resource.status.as_ref()?.listener.as_ref()?;
-    Some(Listener { port: u16::try_from(listener.port).ok()?, hostnames: listener.hostnames.clone() })
+    let ListenerInForce { port, hostnames, tls } = listener;
+    let tls = tls.as_ref().map(listener_tls);
+    Some(Listener { port: u16::try_from(*port).ok()?, hostnames: hostnames.clone(), tls })
 }
 
 /// Sorts the oldest first.

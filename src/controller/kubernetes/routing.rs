@@ -85,7 +85,14 @@ spec:
             reason: "Accepted",
             message: String::new(),
         };
-        Standing { accepted, exposure: Exposure::Routed, part: Part::Acts, elsewhere: Elsewhere::Nobody }
+        Standing {
+            accepted,
+            exposure: Exposure::Routed,
+            part: Part::Acts,
+            elsewhere: Elsewhere::Nobody,
+            security: None,
+            trust: None,
+        }
     }
 
     #[tokio::test]

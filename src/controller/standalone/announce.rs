@@ -13,7 +13,8 @@ pub(super) fn announce(before: Option<&Desired>, after: &Desired, resource: &Loa
     let listener = &after.route.listener;
     let mut lines = Vec::new();
     if before.is_none_or(|before| before.route.listener != *listener) {
-        let url = format!("http://localhost:{}", listener.port);
+        let scheme = if listener.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://localhost:{}", listener.port);
         let hosts = match listener.hostnames.as_slice() {
             [] => String::new(),
             hostnames => format!(" for {}", hostnames.join(", ")),

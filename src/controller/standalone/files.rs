@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::api::LoadBalancer;
 use crate::controller::manifest::{self, ManifestError, identity};
 use crate::model::FleetId;
-use listing::{Listing, Stamps, is_gone};
+use listing::{Listing, Stamp, Stamps, is_gone};
 use watch::Watch;
 
 pub use watch::WatchError;
@@ -32,6 +32,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Watched files and folders.
 pub(super) struct Files {
     paths: Vec<PathBuf>,
+    /// Files that belong to the manifests and are read with them. No event tells of them.
+    beside: BTreeSet<PathBuf>,
     watch: Watch,
     /// A change that has not been read yet. It stays here while nobody waits for it.
     pending: Option<Pending>,
@@ -67,6 +69,7 @@ impl Files {
     pub(super) fn watch(paths: &[PathBuf]) -> Result<Self, WatchError> {
         Ok(Self {
             paths: paths.to_vec(),
+            beside: BTreeSet::new(),
             watch: Watch::start(paths)?,
             pending: None,
             next_look: Instant::now() + LOOK,
@@ -95,6 +98,20 @@ impl Files {
         }
     }
 
+    /// Looks at these files as well. What has changed since they were read first is noticed, too: they are read once more.
+    pub(super) fn follow(&mut self, beside: BTreeSet<PathBuf>) {
+        if self.beside != beside {
+            self.beside = beside;
+            self.note(Instant::now());
+        }
+    }
+
+    fn stamps(&self, listing: &Listing) -> Stamps {
+        let mut stamps = listing.stamps();
+        stamps.extend(self.beside.iter().map(|file| (file.clone(), Stamp::of(file))));
+        stamps
+    }
+
     fn note(&mut self, now: Instant) {
         let pending = self.pending.get_or_insert(Pending { first: now, last: now, missing_since: None });
         pending.last = now;
@@ -113,7 +130,7 @@ impl Files {
     fn look(&mut self, now: Instant) {
         self.next_look = now + LOOK;
         let is_moved = self.watch.renew();
-        if is_moved || Listing::of(&self.paths).stamps() != self.stamps {
+        if is_moved || self.stamps(&Listing::of(&self.paths)) != self.stamps {
             self.note(now);
         }
     }
@@ -123,7 +140,7 @@ impl Files {
         self.pending = None;
         self.watch.forget();
         let listing = Listing::of(&self.paths);
-        self.stamps = listing.stamps(); // before the reading: what changes meanwhile differs from them at the next look
+        self.stamps = self.stamps(&listing); // before the reading: what changes meanwhile differs from them at the next look
         let mut loaded = Loaded::default();
         for (path, message) in listing.unreadable {
             loaded.fail_below(&path, &message, self.sources.values());

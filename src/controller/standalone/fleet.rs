@@ -1,6 +1,6 @@
 //! One LoadBalancer of the local driver: what its file declares, what of that is accepted, and what runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use crate::api::LoadBalancer;
 use crate::backend::Backend;
 use crate::controller::accept::Refusal;
+use crate::controller::certificate::Keeper;
 use crate::controller::manifest::identity;
 use crate::controller::standalone::Say;
 use crate::controller::standalone::announce::announce;
 use crate::controller::standalone::declared::Declared;
+use crate::controller::standalone::pair::Pair;
 use crate::controller::story;
 use crate::controller::tick::{Elsewhere, Exposure, Memory, Outcome, Part, Standing, tick};
 use crate::controller::validate::validate;
@@ -39,6 +41,9 @@ pub(super) struct LocalFleet {
     accepted: Condition,
     is_removed: bool,
     is_gone: bool,
+    /// The files of its certificate, as of the last accepted spec.
+    pair: Option<Pair>,
+    keeper: Keeper,
     memory: Memory,
     told: FleetStatus,
     failed_ticks: u32,
@@ -62,6 +67,8 @@ impl LocalFleet {
             accepted: accepted(None, ConditionStatus::False, "Pending", "not decided yet".to_owned(), 1),
             is_removed: false,
             is_gone: false,
+            pair: None,
+            keeper: Keeper::default(),
             memory: Memory::default(),
             told: FleetStatus::default(),
             failed_ticks: 0,
@@ -100,7 +107,9 @@ impl LocalFleet {
         self.is_waiting.then(|| {
             let mut resource = self.resource.clone();
             resource.spec.replicas = self.scaled_to.unwrap_or(resource.spec.replicas);
-            Declared { resource }
+            let pair = self.pair.as_ref().filter(|_| self.keeper.has_certificate());
+            let served_from = pair.map(|pair| pair.files().map(Path::to_owned));
+            Declared { file: self.file.clone(), resource, served_from }
         })
     }
 
@@ -151,6 +160,8 @@ impl LocalFleet {
         lines.iter().for_each(|line| say(&self.id, line));
         let message = "the spec is valid and its port and hosts are ours".to_owned();
         self.accepted = accepted(Some(&self.accepted), ConditionStatus::True, "Accepted", message, desired.generation);
+        // What can't be had was refused before.
+        self.pair = Pair::of(&desired.route.listener, &declared.file).ok().flatten();
         self.desired = Some(desired);
         self.running = Some(declared);
         self.is_removed = false;
@@ -195,6 +206,19 @@ impl LocalFleet {
         is_news
     }
 
+    /// The files of its certificate.
+    pub(super) fn certificate_files(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.pair.iter().flat_map(Pair::files).map(Path::to_owned)
+    }
+
+    /// Reads its certificate again.
+    pub(super) fn read_certificate(&mut self) {
+        if let Some(pair) = &mut self.pair {
+            pair.read_again();
+            self.next_check = None;
+        }
+    }
+
     /// Takes the next step, where there is anything to run.
     pub(super) async fn tick<B: Backend>(&mut self, backend: &B, publisher: &Publisher, say: &Say) {
         let now = Timestamp::now();
@@ -207,8 +231,11 @@ impl LocalFleet {
         };
         let (desired, exposure) =
             if self.is_removed { (&desired.removed(), Exposure::Withdrawn) } else { (desired, Exposure::Routed) };
-        let standing =
-            Standing { accepted: self.accepted.clone(), exposure, part: Part::Acts, elsewhere: Elsewhere::Nobody };
+        let found = self.pair.as_ref().map(|pair| &pair.found);
+        let security = self.keeper.keep(&desired.route.listener, found, desired.generation, now);
+        let (accepted, part, elsewhere) = (self.accepted.clone(), Part::Acts, Elsewhere::Nobody);
+        // The backends of this driver refuse a spec that wants TLS with replicas.
+        let standing = Standing { accepted, exposure, part, elsewhere, security, trust: None };
         match tick(backend, publisher, desired, &standing, &mut self.memory, now).await {
             Ok(Outcome { status, next_check, moved, shares, actions, failure }) => {
                 for line in story::tell(&self.id.name, &self.told, &status, moved, &shares) {

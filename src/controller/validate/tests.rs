@@ -72,7 +72,7 @@ fn a_spec_that_says_nothing_gets_the_defaults() {
         }
     );
     let policy = RoutePolicy {
-        listener: Listener { port: 5000, hostnames: Vec::new() },
+        listener: Listener { port: 5000, hostnames: Vec::new(), tls: None },
         hash_key: vec![KeySource::SourceIp],
         key_hash: KeyHash::SipHash,
         ring: RingSpec::Rendezvous { slots: 65_536 },
@@ -81,6 +81,7 @@ fn a_spec_that_says_nothing_gets_the_defaults() {
         timeouts: Timeouts { connect: Duration::from_millis(500), response_header: seconds(60), idle: seconds(60) },
         retries: Retries { attempts: 2, budget_percent: 20 },
         limits: Limits { max_concurrent_per_replica: 1024, max_body_bytes: 0 },
+        replica_tls: None,
     };
     assert_eq!(*route, policy);
     let Template { hash: _, manifest, containers, termination_grace } = &*template;

@@ -12,7 +12,7 @@ use crate::model::{FleetId, Ordinal};
 use crate::proxy::access_log::{Writer, WriterStats};
 use crate::proxy::metrics::Counter;
 use crate::proxy::metrics::ends::{DurationSums, EndSums};
-use crate::proxy::metrics::shard::{Kind, RouteMetrics, Shard, Source};
+use crate::proxy::metrics::shard::{Handshake, Kind, RouteMetrics, Shard, Source};
 use crate::routes::Verdict;
 
 /// All workers' counters, for a registry.
@@ -123,6 +123,11 @@ impl ProxyMetrics {
             let mut family = counters(encoder, "ringhold_access_log_dropped", help)?;
             write(&mut family, &[("reason", "QueueFull")], self.total(|shard| &shard.log_dropped))?;
             write(&mut family, &[("reason", "WriteFailed")], log.failed())?;
+        }
+        let mut family = counters(encoder, "ringhold_tls_handshakes", "TLS handshakes of clients, by result")?;
+        for (index, result) in Handshake::ALL.into_iter().enumerate() {
+            let count = self.shards.iter().map(|shard| shard.handshakes[index].get()).sum();
+            write(&mut family, &[("result", result)], count)?;
         }
         let help = "Connections that clients have open";
         let mut gauge = encoder.encode_descriptor("ringhold_client_connections", help, None, MetricType::Gauge)?;

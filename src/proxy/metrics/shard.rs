@@ -40,6 +40,30 @@ pub(in crate::proxy) enum Kind {
     Repeated,
 }
 
+/// What became of a TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(in crate::proxy) enum Handshake {
+    Full,
+    /// By a ticket, without a certificate.
+    Resumed,
+    /// It was no handshake at all.
+    PlainHttp,
+    /// No LoadBalancer has the name that was asked for.
+    UnknownName,
+    /// The LoadBalancer has none that could be used.
+    NoCertificate,
+    /// No version, cipher or protocol in common.
+    Incompatible,
+    /// The client did not like the certificate, or something else.
+    Refused,
+    /// What came was no TLS.
+    Malformed,
+    /// The client left.
+    Closed,
+    Timeout,
+}
+
 /// One worker's counters of one LoadBalancer.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct RouteMetrics {
@@ -79,6 +103,7 @@ pub(in crate::proxy) struct Shard {
     pub(super) sources: [Counter; Source::ALL.len()],
     /// Requests that no LoadBalancer had.
     pub(in crate::proxy) unrouted: Ends,
+    pub(super) handshakes: [Counter; Handshake::ALL.len()],
     pub(super) routes: Mutex<HashMap<FleetId, Arc<RouteMetrics>>>,
 }
 
@@ -101,7 +126,7 @@ impl Counter {
     }
 }
 
-// === impl Source, Kind ===
+// === impl Source, Kind, Handshake ===
 
 impl Source {
     pub(super) const ALL: [&str; 8] =
@@ -115,6 +140,21 @@ impl Source {
 
 impl Kind {
     pub(super) const ALL: [&str; 2] = ["unsent", "repeated"];
+}
+
+impl Handshake {
+    pub(super) const ALL: [&str; 10] = [
+        "full",
+        "resumed",
+        "plain_http",
+        "unknown_name",
+        "no_certificate",
+        "incompatible",
+        "refused",
+        "malformed",
+        "closed",
+        "timeout",
+    ];
 }
 
 // === impl RouteMetrics ===
@@ -150,6 +190,10 @@ impl RouteMetrics {
 impl Shard {
     pub(in crate::proxy) fn on_source(&self, source: Source) {
         self.sources[source as usize].add(1);
+    }
+
+    pub(in crate::proxy) fn on_handshake(&self, outcome: Handshake) {
+        self.handshakes[outcome as usize].add(1);
     }
 
     /// The counters of a LoadBalancer; looked up once for each published route.

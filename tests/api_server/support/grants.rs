@@ -63,6 +63,19 @@ pub(crate) fn granted() -> Vec<Right> {
     rights
 }
 
+/// To follow one Secret, as the chart's `tls.secrets` grants it.
+pub(crate) fn secret_rights(name: &str) -> Vec<Right> {
+    let right = |verb: &str| Right {
+        role: "tls",
+        scope: Scope::Fleets,
+        verb: verb.to_owned(),
+        group: String::new(),
+        resource: "secrets".to_owned(),
+        names: vec![name.to_owned()],
+    };
+    ["list", "watch"].map(right).into()
+}
+
 /// Gives a user these rights, and waits until the API server knows.
 pub(crate) async fn grant(client: &Client, user: &Access, namespaces: [&str; 2], rights: &[Right]) {
     let [fleets, home] = namespaces;

@@ -16,7 +16,7 @@ use ringhold::ring::{KeyHash, RingSpec};
 pub(crate) fn mk_desired(port: u16) -> Desired {
     let seconds = Duration::from_secs;
     let route = RoutePolicy {
-        listener: Listener { port, hostnames: Vec::new() },
+        listener: Listener { port, hostnames: Vec::new(), tls: None },
         hash_key: vec![KeySource::Header("x-user-id".parse().unwrap())],
         key_hash: KeyHash::SipHash,
         ring: RingSpec::Rendezvous { slots: 4096 },
@@ -25,6 +25,7 @@ pub(crate) fn mk_desired(port: u16) -> Desired {
         timeouts: Timeouts { connect: seconds(5), response_header: seconds(20), idle: seconds(20) },
         retries: Retries { attempts: 2, budget_percent: 20 },
         limits: Limits { max_concurrent_per_replica: 1024, max_body_bytes: 0 },
+        replica_tls: None,
     };
     Desired {
         id: FleetId::local("web"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -10,8 +10,8 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One connection to the proxy.
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     buffer: Vec<u8>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn get(port: u16, target: &str, fields: &[&str]) -> Response {
 }
 
 /// All that comes until the other side closes; `Err` if it resets.
-pub(crate) async fn until_eof(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+pub(crate) async fn until_eof(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the other side closes in time")?;
     Ok(bytes)
@@ -43,6 +43,12 @@ impl Client {
     pub(crate) async fn connect(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 

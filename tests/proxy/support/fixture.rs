@@ -11,6 +11,7 @@ use ringhold::model::{Desired, FleetStatus, Observed, Ordinal, Replica, RoutePol
 use ringhold::proxy::{self, ProxyConfig, ProxyHandle};
 use ringhold::ring::{KeyHash, KeyHasher};
 use ringhold::routes::{Listeners, Placement, Publisher, Route, bridge};
+use ringhold::tls::{ClientTls, ServerTls};
 
 use crate::support::{mk_desired, mk_replica};
 
@@ -18,6 +19,8 @@ use crate::support::{mk_desired, mk_replica};
 pub(crate) struct Fixture {
     pub(crate) port: u16,
     pub(crate) desired: Desired,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) replica_tls: Option<ClientTls>,
     pub(crate) publisher: Publisher,
     pub(crate) listeners: Listeners,
     pub(crate) handle: ProxyHandle,
@@ -75,7 +78,15 @@ impl Fixture {
         bridge.listeners.listen(port).await.unwrap();
         let mut desired = mk_desired(port);
         change(Arc::make_mut(&mut desired.route));
-        let fixture = Self { port, desired, publisher: bridge.publisher, listeners: bridge.listeners, handle };
+        let fixture = Self {
+            port,
+            desired,
+            tls: None,
+            replica_tls: None,
+            publisher: bridge.publisher,
+            listeners: bridge.listeners,
+            handle,
+        };
         let replicas: Vec<Replica> =
             (0..).zip(addresses).map(|(ordinal, address)| mk_replica(ordinal, 0, *address)).collect();
         fixture.publish(&replicas);
@@ -87,6 +98,7 @@ impl Fixture {
         let members: Vec<Ordinal> = replicas.iter().map(|replica| replica.ordinal).collect();
         let observed = Observed { replicas: replicas.to_vec(), ..Observed::default() };
         let placement = Placement::new(&self.desired, &observed, &members, Timestamp::now());
+        let placement = placement.with_tls(self.tls.clone()).with_replica_tls(self.replica_tls.clone());
         self.publisher.publish(&self.desired.id, FleetStatus::default(), Some(&placement)).unwrap();
     }
 

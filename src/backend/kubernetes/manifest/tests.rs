@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::{
-    Container, FleetId, FleetUid, Incarnation, Limits, Listener, Ordinal, ReplicaName, Retries, Rollout, RoutePolicy,
-    Template, TemplateHash, Timeouts,
+    Container, FleetId, FleetUid, Health, Incarnation, Limits, Listener, Ordinal, ReplicaName, ReplicaTls, Retries,
+    Rollout, RoutePolicy, Template, TemplateHash, Timeouts,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ fn mk_desired(manifest: Value) -> Desired {
             startup: 600 * SECOND,
         },
         route: Arc::new(RoutePolicy {
-            listener: Listener { port: 5000, hostnames: Vec::new() },
+            listener: Listener { port: 5000, hostnames: Vec::new(), tls: None },
             hash_key: Vec::new(),
             key_hash: Default::default(),
             ring: Default::default(),
@@ -59,6 +59,7 @@ fn mk_desired(manifest: Value) -> Desired {
             timeouts: Timeouts { connect: SECOND, response_header: SECOND, idle: SECOND },
             retries: Retries { attempts: 2, budget_percent: 20 },
             limits: Limits { max_concurrent_per_replica: 0, max_body_bytes: 0 },
+            replica_tls: None,
         }),
     }
 }
@@ -215,4 +216,13 @@ fn what_is_no_template_is_left_for_the_api_server_to_refuse() {
     ] {
         assert_eq!(mk_pod(manifest.clone())["metadata"]["name"], "web-2-0badcafe-7", "{manifest}");
     }
+}
+
+#[test]
+fn who_takes_requests_by_tls_is_asked_for_its_health_so() {
+    let mut desired = mk_desired(json!({"spec": {"containers": [{"name": "server", "image": "x"}]}}));
+    let tls = ReplicaTls { hostname: "web.internal".to_owned(), authorities: "web-ca".to_owned() };
+    Arc::make_mut(&mut desired.route).replica_tls = Some(tls);
+    let manifest = effective_manifest(&desired);
+    assert_eq!(manifest["spec"]["containers"][0]["readinessProbe"]["httpGet"]["scheme"], "HTTPS");
 }

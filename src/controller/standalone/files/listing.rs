@@ -90,7 +90,7 @@ fn manifests(folder: &Path) -> io::Result<Vec<PathBuf>> {
 // === impl Stamp ===
 
 impl Stamp {
-    fn of(file: &Path) -> Option<Self> {
+    pub(super) fn of(file: &Path) -> Option<Self> {
         let metadata = file.metadata().ok()?;
         Some(Self {
             inode: (metadata.dev(), metadata.ino()),

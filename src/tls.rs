@@ -1,0 +1,28 @@
+//! TLS: certificates and authorities that have been read and checked, and what is made of them for listeners and for
+//! connections to replicas.
+//!
+//! One provider of cryptography serves the whole process, and every configuration names it: none is installed as the
+//! process's default. Private keys are parsed once, at the edge, and live in rustls' own type from then on; nothing here
+//! can print one.
+
+mod certificate;
+mod client;
+mod server;
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::crypto::CryptoProvider;
+
+pub use certificate::{Certificate, CertificateError, Part};
+pub use client::{Authorities, AuthoritiesError, ClientTls};
+pub use server::ServerTls;
+
+/// TLS can't be set up.
+pub type TlsError = rustls::Error;
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+
+/// What all configurations compute with.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::clone(&PROVIDER)
+}

@@ -1,0 +1,153 @@
+//! TLS with replicas: nothing is sent to one that has not proved to be one.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ringhold::model::{ReplicaTls, RoutePolicy};
+use ringhold::tls::{Authorities, ClientTls};
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+use crate::support::get;
+
+const HOSTNAME: &str = "web.internal";
+
+/// A replica that speaks TLS with a certificate for this name, and what it has seen.
+struct Secured {
+    replica: Replica,
+    requests: Arc<AtomicUsize>,
+    names: Arc<Mutex<Vec<Option<String>>>>,
+}
+
+impl Secured {
+    async fn start(authority: &Authority, name: &str) -> Self {
+        let (chain, key) = authority.pair(name);
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (requests, names) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (count, seen) = (Arc::clone(&requests), Arc::clone(&names));
+        let replica = Replica::raw(move |stream| {
+            let (acceptor, count, seen) = (acceptor.clone(), Arc::clone(&count), Arc::clone(&seen));
+            async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                seen.lock().unwrap().push(stream.get_ref().1.server_name().map(str::to_owned));
+                let mut head = Vec::new();
+                while let Ok(byte) = stream.read_u8().await {
+                    head.push(byte);
+                    if head.ends_with(b"\r\n\r\n") {
+                        head.clear();
+                        count.fetch_add(1, Ordering::SeqCst);
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nproved").await.unwrap();
+                        stream.flush().await.unwrap();
+                    }
+                }
+            }
+        })
+        .await;
+        Self { replica, requests, names }
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn trust(authority: &Authority) -> ClientTls {
+    ClientTls::new(&Authorities::from_pem(authority.pem().as_bytes()).unwrap(), HOSTNAME).unwrap()
+}
+
+/// A LoadBalancer that wants TLS with its replica and trusts these.
+async fn fixture(replica: &Replica, trusted: Option<ClientTls>) -> Fixture {
+    let change = |policy: &mut RoutePolicy| {
+        policy.replica_tls = Some(ReplicaTls { hostname: HOSTNAME.to_owned(), authorities: "web-ca".to_owned() });
+    };
+    let mut fixture = Fixture::with(&[replica.address], change).await;
+    fixture.replica_tls = trusted;
+    fixture.publish(&[mk_replica(0, 0, replica.address)]);
+    fixture
+}
+
+#[tokio::test]
+async fn a_replica_that_proves_who_it_is_is_asked_on_one_connection() {
+    let authority = Authority::new();
+    let secured = Secured::start(&authority, HOSTNAME).await;
+    let fixture = fixture(&secured.replica, Some(trust(&authority))).await;
+    for _ in 0..3 {
+        let answer = get(fixture.port, "/", &[]).await;
+        assert_eq!((answer.status, &*answer.body), (200, "proved"));
+    }
+    assert_eq!((secured.requests(), secured.replica.connections()), (3, 1));
+    assert_eq!(*secured.names.lock().unwrap(), [Some(HOSTNAME.to_owned())]);
+}
+
+#[tokio::test]
+async fn one_that_proves_to_be_somebody_else_gets_nothing() {
+    let authority = Authority::new();
+    let other_name = Secured::start(&authority, "other.internal").await;
+    let other_authority = Secured::start(&Authority::new(), HOSTNAME).await;
+    for secured in [other_name, other_authority] {
+        let fixture = fixture(&secured.replica, Some(trust(&authority))).await;
+        let answer = get(fixture.port, "/", &[]).await;
+        assert_eq!((answer.status, answer.field("x-ringhold-reason")), (502, Some("replicatlsfailed")));
+        assert_eq!((secured.requests(), secured.replica.connections()), (0, 1));
+        assert_eq!(fixture.in_flight(), 0);
+    }
+}
+
+#[tokio::test]
+async fn one_that_speaks_in_the_clear_gets_no_request() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let bytes = Arc::clone(&seen);
+    let replica = Replica::raw(move |mut stream| {
+        let bytes = Arc::clone(&bytes);
+        async move {
+            let mut buffer = [0; 4096];
+            while let Ok(count) = stream.read(&mut buffer).await {
+                if count == 0 {
+                    return;
+                }
+                bytes.lock().unwrap().extend_from_slice(&buffer[..count]);
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+            }
+        }
+    })
+    .await;
+    let fixture = fixture(&replica, Some(trust(&Authority::new()))).await;
+    assert_eq!(get(fixture.port, "/secret-path", &[]).await.status, 502);
+    let seen = seen.lock().unwrap();
+    assert!(!seen.is_empty() && !seen.windows(11).any(|window| window == b"secret-path"));
+}
+
+#[tokio::test]
+async fn while_nobody_knows_whom_to_trust_nobody_is_asked() {
+    let authority = Authority::new();
+    let secured = Secured::start(&authority, HOSTNAME).await;
+    let mut fixture = fixture(&secured.replica, None).await;
+    assert_eq!(get(fixture.port, "/", &[]).await.status, 502);
+    assert_eq!(secured.replica.connections(), 0);
+    fixture.replica_tls = Some(trust(&authority));
+    fixture.publish(&[mk_replica(0, 0, secured.replica.address)]);
+    assert_eq!(get(fixture.port, "/", &[]).await.body, "proved");
+}
+
+#[tokio::test]
+async fn connections_of_an_earlier_trust_are_not_used_any_more() {
+    let authority = Authority::new();
+    let secured = Secured::start(&authority, HOSTNAME).await;
+    let mut fixture = fixture(&secured.replica, Some(trust(&authority))).await;
+    assert_eq!(get(fixture.port, "/", &[]).await.status, 200);
+    fixture.replica_tls = Some(trust(&Authority::new()));
+    fixture.publish(&[mk_replica(0, 0, secured.replica.address)]);
+    assert_eq!(get(fixture.port, "/", &[]).await.status, 502);
+    Arc::make_mut(&mut fixture.desired.route).replica_tls = None;
+    fixture.publish(&[mk_replica(0, 0, secured.replica.address)]);
+    assert_ne!(get(fixture.port, "/", &[]).await.body, "proved", "what speaks TLS is not understood in the clear");
+    assert_eq!(secured.requests(), 1);
+}
