@@ -2,7 +2,7 @@
 //!
 //! One thread a core, each with a runtime, listeners, connection pool, counters and view of the route table of its
 //! own (`worker`); what they share is written rarely (the table, ejections) or is what replicas are (in-flight
-//! counts). A request's way: `connection` → `service` → `host`, `key` → `forward` (`pool`, `retry`, `health`) →
+//! counts). A request's way: `socket` → `connection` (and `http2`) → `service` → `host`, `key` → `forward` (`pool`, `retry`, `health`) →
 //! `body`, `exchange`. Time is kept by `watch`.
 
 mod accept;
@@ -14,6 +14,7 @@ mod forward;
 mod headers;
 mod health;
 mod host;
+mod http2;
 mod key;
 mod listen;
 mod metrics;
@@ -21,6 +22,8 @@ mod pool;
 mod retry;
 mod routing;
 mod service;
+mod socket;
+mod streams;
 mod upgrade;
 mod watch;
 mod worker;
@@ -65,6 +68,12 @@ pub struct ProxyConfig {
     pub header_read_timeout: Duration,
     /// For a client connection before its first request; afterwards its route's `timeouts.idle`.
     pub client_idle_timeout: Duration,
+    /// Requests that a client may have open at one time on one connection of HTTP/2; more wait at the client.
+    pub max_concurrent_streams: u32,
+    /// How often a client is asked whether it is still there, where nothing else says so; HTTP/2 only.
+    pub ping_interval: Duration,
+    /// How long it may take to answer; then its connection is closed.
+    pub ping_timeout: Duration,
     /// For a pooled connection to a replica. Below what servers use for theirs, so that we close first.
     pub upstream_idle_timeout: Duration,
     /// Connections that a worker serves at one time; more wait in the kernel's queue.
@@ -144,6 +153,9 @@ impl ProxyConfig {
             max_target_bytes: 16 * 1024,
             header_read_timeout: Duration::from_secs(30),
             client_idle_timeout: Duration::from_secs(60),
+            max_concurrent_streams: 100,
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(20),
             upstream_idle_timeout: Duration::from_secs(50),
             max_connections_per_worker: 65_536,
             tunnel_grace: Duration::from_secs(5),

@@ -145,6 +145,7 @@ impl Upload {
                     return Poll::Ready(Some(Err(BodyError::TooLarge)));
                 };
                 self.left = left;
+                self.watch.on_move();
                 Some(Ok(frame))
             }
         };

@@ -1,31 +1,35 @@
-//! One client connection: its socket, its task, and what all its requests share.
+//! One client connection: its task, and what its requests share.
+//!
+//! A connection of HTTP/1 has one exchange at a time, one of HTTP/2 as many as it has open streams. So what belongs to
+//! an exchange (its phase and the time it has, the copy of its head) is a [`Lane`]: a connection of HTTP/1 has one for
+//! life, which shares the connection's watch, and each stream of HTTP/2 has its own.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderValue;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::proxy::metrics::Shard;
+use crate::proxy::http2;
 use crate::proxy::retry::Replay;
 use crate::proxy::service;
+use crate::proxy::socket::{ClientIo, Protocol, Socket};
+use crate::proxy::streams::{OpenStream, Streams};
 use crate::proxy::watch::{Phase, Watch};
 use crate::proxy::worker::Worker;
 
 /// What all requests of a connection share.
 pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
+    /// The connection's own time.
     pub(super) watch: Arc<Watch>,
     /// The client's address as text: the key of `sourceIp`, and X-Forwarded-For.
     pub(super) peer: HeaderValue,
@@ -33,51 +37,55 @@ pub(super) struct Client {
     pub(super) port: u16,
     /// How long it may stay idle, by the last route that it used.
     pub(super) idle: Cell<Duration>,
-    /// The memory for heads that may have to be sent again.
-    pub(super) replay: RefCell<Replay>,
+    /// None, where it speaks HTTP/1.
+    pub(super) streams: Streams,
     /// Its port has been withdrawn.
     withdrawn: Rc<Cell<bool>>,
 }
 
-/// The client's socket, telling the watch what moves.
-struct ClientIo {
-    stream: TcpStream,
-    watch: Arc<Watch>,
-    /// Counts the socket for as long as it lives, whether a connection or a tunnel has it.
-    shard: Arc<Shard>,
+/// A place for one exchange at a time.
+pub(super) struct Lane {
+    pub(super) client: Rc<Client>,
+    pub(super) watch: Arc<Watch>,
+    /// The memory for heads that may have to be sent again.
+    pub(super) replay: RefCell<Replay>,
+    /// Of a stream, its place among the connection's.
+    stream: Option<OpenStream>,
 }
 
 /// Serves a connection in a task of its own until it ends.
 pub(super) fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, port: u16, withdrawn: &Rc<Cell<bool>>) {
     // A failure means that the connection is gone already; the first read will say so.
     let _ = stream.set_nodelay(true);
-    let config = &worker.config;
-    let watch = Arc::new(Watch::new(config.client_idle_timeout, config.header_read_timeout));
-    let client = Rc::new(Client {
-        worker: Rc::clone(worker),
-        watch: Arc::clone(&watch),
-        peer: address_text(peer),
-        port,
-        idle: Cell::new(config.client_idle_timeout),
-        replay: RefCell::default(),
-        withdrawn: Rc::clone(withdrawn),
-    });
-    worker.shard.accepted.add(1);
-    let io = TokioIo::new(ClientIo { stream, watch: Arc::clone(&watch), shard: Arc::clone(&worker.shard) });
-    worker.spawn(&watch, run(client, io));
+    let client = Client::new(worker, peer, port, withdrawn);
+    worker.spawn(&client, run(Rc::clone(&client), stream, Protocol::Unknown));
 }
 
-async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
-    let service = {
-        let client = Rc::clone(&client);
-        service_fn(move |request| service::handle(Rc::clone(&client), request))
-    };
-    let connection = client.worker.http1.serve_connection(io, service).with_upgrades();
-    let mut connection = pin!(connection);
+/// Speaks the protocol with the client on this stream until either has enough.
+pub(super) async fn run<S: Socket>(client: Rc<Client>, stream: S, protocol: Protocol) {
+    client.watch.adopt().await;
+    let io = ClientIo::new(stream, protocol, &client);
+    match protocol {
+        Protocol::Http2 => http2::run(client, io).await,
+        Protocol::Unknown | Protocol::Http1 => {
+            if let Some(io) = http1(&client, io).await {
+                http2::run(client, io).await;
+            }
+        }
+    }
+}
+
+/// Returns the stream if the client turns out to speak HTTP/2.
+async fn http1<S: Socket>(client: &Rc<Client>, io: ClientIo<S>) -> Option<ClientIo<S>> {
     let watch = &client.watch;
-    watch.adopt().await;
+    let service = {
+        let lane = Rc::new(Lane::of_connection(client));
+        service_fn(move |request| service::handle(Rc::clone(&lane), request))
+    };
+    let mut connection = client.worker.http1.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut is_ending = false;
     poll_fn(|cx| {
+        let mut connection = Pin::new(&mut connection);
         if watch.is_expired() {
             match watch.phase() {
                 // After the poll, so that a request which has arrived already is answered.
@@ -89,10 +97,11 @@ async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
                     return Poll::Ready(());
                 }
                 Phase::Head | Phase::Tunnel => return Poll::Ready(()),
+                Phase::Vacant | Phase::Shared => {}
             }
         }
         // How it ends concerns nobody: a client may leave when it likes, and what a replica did is known already.
-        if connection.as_mut().poll(cx).is_ready() {
+        if connection.as_mut().poll(cx).is_ready() || watch.phase() == Phase::Vacant {
             return Poll::Ready(());
         }
         if watch.is_expired() && watch.phase() == Phase::Idle {
@@ -111,6 +120,8 @@ async fn run(client: Rc<Client>, io: TokioIo<ClientIo>) {
         Poll::Pending
     })
     .await;
+    let turned = watch.phase() == Phase::Vacant;
+    turned.then(|| connection.into_parts()).flatten().map(|parts| parts.io.into_inner())
 }
 
 fn address_text(peer: IpAddr) -> HeaderValue {
@@ -120,61 +131,44 @@ fn address_text(peer: IpAddr) -> HeaderValue {
 // === impl Client ===
 
 impl Client {
+    pub(super) fn new(worker: &Rc<Worker>, peer: IpAddr, port: u16, withdrawn: &Rc<Cell<bool>>) -> Rc<Self> {
+        let config = &worker.config;
+        worker.shard.accepted.add(1);
+        Rc::new(Self {
+            worker: Rc::clone(worker),
+            watch: Arc::new(Watch::new(config.client_idle_timeout, config.header_read_timeout)),
+            peer: address_text(peer),
+            port,
+            idle: Cell::new(config.client_idle_timeout),
+            streams: Streams::default(),
+            withdrawn: Rc::clone(withdrawn),
+        })
+    }
+
     /// Whether the next response has to be the last.
     pub(super) fn is_closing(&self) -> bool {
         self.withdrawn.get() || self.worker.is_draining()
     }
 }
 
-// === impl ClientIo ===
+// === impl Lane ===
 
-impl AsyncRead for ClientIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.watch.on_read();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for ClientIo {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
-        self.watch.on_move();
-        Poll::Ready(written)
+impl Lane {
+    /// The only one of a connection.
+    fn of_connection(client: &Rc<Client>) -> Self {
+        let watch = Arc::clone(&client.watch);
+        Self { client: Rc::clone(client), watch, replay: RefCell::default(), stream: None }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    /// That of a new stream.
+    pub(super) fn of_stream(client: &Rc<Client>) -> Self {
+        let stream = OpenStream::new(client);
+        let watch = Arc::clone(stream.watch());
+        Self { client: Rc::clone(client), watch, replay: RefCell::default(), stream: Some(stream) }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices));
-        self.watch.on_move();
-        Poll::Ready(written)
-    }
-}
-
-impl Drop for ClientIo {
-    fn drop(&mut self) {
-        self.shard.closed.add(1);
-        if self.watch.is_broken() {
-            // Closing with a zero linger time resets, which no client takes for an end.
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-        }
+    /// Whether other exchanges share its connection.
+    pub(super) fn is_stream(&self) -> bool {
+        self.stream.is_some()
     }
 }

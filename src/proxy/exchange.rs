@@ -1,5 +1,5 @@
 //! What must happen when a response ends, however it ends: the lease is released, the connection pooled or cut, the
-//! request counted, and the client's connection idle again. Tied to the body, because hyper drops that exactly then.
+//! request counted, and the lane idle again. Tied to the body, because hyper drops that exactly then.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use http::{StatusCode, Version};
 
 use crate::proxy::body::{Fate, UploadFate};
-use crate::proxy::connection::Client;
+use crate::proxy::connection::Lane;
 use crate::proxy::health::Failure;
 use crate::proxy::metrics::RouteMetrics;
 use crate::proxy::pool::{Replica, Sender};
@@ -30,7 +30,7 @@ pub(super) struct Exchange {
 
 /// The end of a response from the client's point of view. Counts on drop.
 pub(super) struct Finish {
-    pub(super) client: Rc<Client>,
+    pub(super) lane: Rc<Lane>,
     pub(super) metrics: Option<Arc<RouteMetrics>>,
     /// `None`: the client left before there was one.
     pub(super) status: Option<StatusCode>,
@@ -45,14 +45,14 @@ pub(super) struct Finish {
 impl Exchange {
     /// Bytes came from the replica.
     pub(super) fn on_frame(&self) {
-        self.finish.client.watch.on_move();
+        self.finish.lane.watch.on_move();
     }
 
     /// The whole response has come.
     pub(super) fn complete(&mut self) {
         if let Some(sender) = self.sender.take() {
             self.replica.upstream.record_success();
-            self.replica.give_back(sender, self.finish.client.worker.tick());
+            self.replica.give_back(sender, self.finish.lane.client.worker.tick());
         }
         self.lease = None;
     }
@@ -64,11 +64,11 @@ impl Exchange {
         let ours = self.upload.as_ref().is_some_and(|fate| matches!(fate.get(), Fate::TooLarge | Fate::Broken));
         if !ours {
             self.routed.metrics.broken_responses.add(1);
-            self.finish.client.worker.on_failure(&self.routed, &self.replica.upstream, Failure::Failed);
+            self.finish.lane.client.worker.on_failure(&self.routed, &self.replica.upstream, Failure::Failed);
         }
         if self.finish.version < Version::HTTP_11 {
             // Such a client takes the connection's end for the response's.
-            self.finish.client.watch.mark_broken();
+            self.finish.lane.watch.mark_broken();
         }
     }
 }
@@ -81,7 +81,8 @@ impl Drop for Finish {
             metrics.on_end(self.status, self.started.elapsed());
         }
         if self.goes_on {
-            self.client.watch.enter(Phase::Idle, self.client.worker.idle(self.client.idle.get()));
+            let client = &self.lane.client;
+            self.lane.watch.enter(Phase::Idle, client.worker.idle(client.idle.get()));
         }
     }
 }

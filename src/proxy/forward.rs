@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 
 use crate::model::{Ordinal, Timeouts};
 use crate::proxy::body::{Fate, RequestBody, UploadFate};
-use crate::proxy::connection::Client;
+use crate::proxy::connection::Lane;
 use crate::proxy::errors::ForwardError;
 use crate::proxy::health::Failure;
 use crate::proxy::metrics::Kind;
@@ -41,7 +41,7 @@ struct Failed {
 
 /// One request's tries.
 struct Tries<'r> {
-    client: &'r Client,
+    lane: &'r Lane,
     routed: &'r mut Rc<Routed>,
     hash: u64,
     /// `None` while it is on its way. In one place from beginning to end: a head is a few hundred bytes to move.
@@ -67,7 +67,7 @@ struct Tries<'r> {
 /// # Errors
 /// No replica answered; the error of the last one that was tried.
 pub(super) async fn forward(
-    client: &Client,
+    lane: &Lane,
     routed: &mut Rc<Routed>,
     hash: u64,
     request: Request<RequestBody>,
@@ -75,10 +75,10 @@ pub(super) async fn forward(
     let attempts = routed.route.policy.retries.attempts;
     let repeatable = attempts > 0 && matches!(request.body(), RequestBody::Empty) && is_idempotent(request.method());
     if repeatable {
-        client.replay.borrow_mut().record(&request);
+        lane.replay.borrow_mut().record(&request);
     }
     let mut tries = Tries {
-        client,
+        lane,
         routed,
         hash,
         fate: request.body().fate(),
@@ -94,7 +94,7 @@ pub(super) async fn forward(
     };
     let answer = tries.run().await;
     if repeatable {
-        client.replay.borrow_mut().clear();
+        lane.replay.borrow_mut().clear();
     }
     answer
 }
@@ -110,7 +110,7 @@ impl Tries<'_> {
                 Err(_) if self.refresh() => continue,
                 Err(error) => return Err(last.unwrap_or_else(|| error.into())),
             };
-            let replica = self.client.worker.replica(lease.upstream(), &self.routed.metrics);
+            let replica = self.lane.client.worker.replica(lease.upstream(), &self.routed.metrics);
             replica.picks.add(1);
             self.routed.metrics.on_pick(first, despite);
             self.count_again();
@@ -121,7 +121,7 @@ impl Tries<'_> {
                 }
                 Err(failed) => failed,
             };
-            self.client.worker.on_failure(self.routed, &replica.upstream, blame(&error));
+            self.lane.client.worker.on_failure(self.routed, &replica.upstream, blame(&error));
             let goes_on = if sent { self.repeat(&error) } else { self.go_elsewhere(&error) };
             if !goes_on {
                 return Err(error);
@@ -138,7 +138,7 @@ impl Tries<'_> {
     async fn on_replica(&mut self, replica: &Replica) -> Result<(Response<Incoming>, Sender), Failed> {
         let timeouts = self.routed.route.policy.timeouts;
         while let Some(sender) = replica.check_out() {
-            self.client.worker.shard.upstream_reused.add(1);
+            self.lane.client.worker.shard.upstream_reused.add(1);
             match self.send(sender, replica, &timeouts).await {
                 Err(Failed { sent: false, .. }) => {}
                 // A replica may close what is idle at any time, so a break there says nothing about it; and its keys
@@ -150,7 +150,7 @@ impl Tries<'_> {
                 done => return done,
             }
         }
-        self.client.worker.shard.upstream_new.add(1);
+        self.lane.client.worker.shard.upstream_new.add(1);
         match replica.connect(timeouts.connect).await {
             Ok(sender) => self.send(sender, replica, &timeouts).await,
             Err(error) => Err(Failed { error, sent: false }),
@@ -163,7 +163,7 @@ impl Tries<'_> {
         replica: &Replica,
         timeouts: &Timeouts,
     ) -> Result<(Response<Incoming>, Sender), Failed> {
-        let watch = &self.client.watch;
+        let watch = &self.lane.watch;
         match &self.fate {
             Some(fate) if fate.get() != Fate::Done => watch.enter(Phase::Upload, timeouts.idle),
             _ => watch.enter(Phase::Await, timeouts.response_header),
@@ -225,14 +225,14 @@ impl Tries<'_> {
         if !may || self.is_over_budget {
             return false;
         }
-        if !self.routed.budget.withdraw(self.client.worker.second(), retries.budget_percent) {
+        if !self.routed.budget.withdraw(self.lane.client.worker.second(), retries.budget_percent) {
             self.is_over_budget = true;
             self.routed.metrics.retries_over_budget.add(1);
             return false;
         }
         self.repeats += 1;
         self.again = Some(Kind::Repeated);
-        self.request = self.client.replay.borrow().rebuild();
+        self.request = self.lane.replay.borrow().rebuild();
         self.request.is_some()
     }
 
@@ -245,7 +245,7 @@ impl Tries<'_> {
 
     /// Goes on with a newer table, where there is one: a pick that failed, or a replica that did, may just have met a swap.
     fn refresh(&mut self) -> bool {
-        let Some(newer) = self.client.worker.newer(&self.routed.route) else { return false };
+        let Some(newer) = self.lane.client.worker.newer(&self.routed.route) else { return false };
         *self.routed = newer;
         // An ordinal with another replica by now is a candidate again.
         let seats = self.routed.route.seats();

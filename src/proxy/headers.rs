@@ -2,8 +2,8 @@
 //! Heads are changed in place.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
@@ -24,7 +24,11 @@ const NOT_NOMINABLE: [HeaderName; 5] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING,
 pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) -> Option<HeaderValue> {
     let upgrade = wanted_upgrade(headers, version);
     let keep_trailers = headers.contains_key(TE) && names(headers, &TE, "trailers");
-    strip_hop_by_hop(headers);
+    if version == Version::HTTP_2 {
+        prepare_http2(headers);
+    } else {
+        strip_hop_by_hop(headers);
+    }
     headers.remove(PROXY_AUTHORIZATION);
     if keep_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -88,6 +92,28 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// HTTP/2 has no hop-by-hop fields but TE: whoever sends others gets its stream reset (RFC 9113 §8.2.2).
+fn prepare_http2(headers: &mut HeaderMap) {
+    headers.remove(TE);
+    if headers.contains_key(CONTENT_LENGTH) {
+        // Goes on without chunks, so without trailers.
+        headers.remove(TRAILER);
+    }
+    join_cookies(headers);
+}
+
+/// A cookie may come in crumbs, for the compression's sake; HTTP/1 knows one field only (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(mut cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        cookie.set_sensitive(true);
+        headers.insert(COOKIE, cookie);
+    }
+}
+
 /// Nothing that the client says about its origin is believed: there are no trusted peers yet.
 fn forwarded(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) {
     headers.remove(FORWARDED);
@@ -99,7 +125,11 @@ fn forwarded(headers: &mut HeaderMap, version: Version, peer: &HeaderValue) {
         Some(host) => headers.insert(X_FORWARDED_HOST, host),
         None => headers.remove(X_FORWARDED_HOST),
     };
-    let via = if version < Version::HTTP_11 { "1.0 ringhold" } else { "1.1 ringhold" };
+    let via = match version {
+        Version::HTTP_2 => "2.0 ringhold",
+        Version::HTTP_11 => "1.1 ringhold",
+        _ => "1.0 ringhold",
+    };
     headers.append(VIA, HeaderValue::from_static(via));
 }
 

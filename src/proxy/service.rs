@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, HOST, SET_COOKIE, UPGRADE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -12,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::proxy::body::{Fate, RequestBody, ResponseBody};
-use crate::proxy::connection::Client;
+use crate::proxy::connection::{Client, Lane};
 use crate::proxy::errors::{Reason, RequestEnd, accept};
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::forward::{Answer, forward};
@@ -34,38 +35,43 @@ struct Refused {
 }
 
 /// Answers a request: with a replica's response, or with our own words.
-pub(super) async fn handle(
-    client: Rc<Client>,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
+pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     let started = Instant::now();
-    client.watch.mark_served();
-    client.watch.enter(Phase::Await, client.idle.get());
+    let client = &lane.client;
+    lane.watch.mark_served();
+    lane.watch.enter(Phase::Await, client.idle.get());
     let (accept, version) = (accept(request.headers()), request.version());
-    let finish = Finish { client: Rc::clone(&client), metrics: None, status: None, started, version, goes_on: true };
-    let mut response = match proxy(&client, request, finish).await {
+    // hyper leaves out an answer's body on HTTP/1 alone.
+    let wants_head = lane.is_stream() && request.method() == Method::HEAD;
+    let finish = Finish { lane: Rc::clone(&lane), metrics: None, status: None, started, version, goes_on: true };
+    let mut response = match proxy(&lane, request, finish).await {
         Ok(response) => response,
         Err(Refused { reason, end, mut finish }) => {
             match &finish.metrics {
                 Some(metrics) => metrics.on_error(reason),
                 None => client.worker.shard.on_unrouted(reason),
             }
-            client.watch.enter(Phase::Stream, client.idle.get());
+            lane.watch.enter(Phase::Stream, client.idle.get());
             finish.status = Some(reason.status());
-            reason.response(accept.as_ref(), end).map(|bytes| ResponseBody::own(bytes, finish))
+            let response = reason.response(accept.as_ref(), end);
+            response.map(|bytes| ResponseBody::own(if wants_head { Bytes::new() } else { bytes }, finish))
         }
     };
-    if client.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if lane.is_stream() {
+        // Its connection goes on, and says itself when it does not (RFC 9113 §8.2.2).
+        response.headers_mut().remove(CONNECTION);
+    } else if client.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }
 
 async fn proxy(
-    client: &Rc<Client>,
+    lane: &Rc<Lane>,
     mut request: Request<Incoming>,
     mut finish: Finish,
 ) -> Result<Response<ResponseBody>, Refused> {
+    let client = &lane.client;
     let end = if request.body().is_end_stream() { RequestEnd::Read } else { RequestEnd::Unread };
     let mut routed = match admit(client, &mut request) {
         Ok(routed) => routed,
@@ -93,15 +99,15 @@ async fn proxy(
         headers::set_chunked(request.headers_mut());
     }
     let timeouts = policy.timeouts;
-    let request = request
-        .map(|body| RequestBody::new(body, policy.limits.max_body_bytes, &client.watch, timeouts.response_header));
+    let request =
+        request.map(|body| RequestBody::new(body, policy.limits.max_body_bytes, &lane.watch, timeouts.response_header));
     let fate = request.body().fate();
     let end = || match fate.as_ref().map(|fate| fate.get()) {
         None | Some(Fate::Done) => RequestEnd::Read,
         Some(Fate::AwaitsClient | Fate::AwaitsReplica | Fate::TooLarge | Fate::Broken) => RequestEnd::Unread,
     };
-    match forward(client, &mut routed, key.hash, request).await {
-        Ok(answer) => respond(client, routed, answer, asked, finish).map_err(|(reason, finish)| Refused {
+    match forward(lane, &mut routed, key.hash, request).await {
+        Ok(answer) => respond(lane, routed, answer, asked, finish).map_err(|(reason, finish)| Refused {
             reason,
             end: end(),
             finish,
@@ -131,7 +137,7 @@ fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>,
 }
 
 fn respond(
-    client: &Rc<Client>,
+    lane: &Rc<Lane>,
     routed: Rc<Routed>,
     answer: Answer,
     asked: Asked,
@@ -151,7 +157,7 @@ fn respond(
     }
     *response.version_mut() = Version::HTTP_11;
     if !switched {
-        client.watch.enter(Phase::Stream, idle);
+        lane.watch.enter(Phase::Stream, idle);
         let exchange = Exchange { routed, replica, sender: Some(sender), lease: Some(lease), upload, finish };
         return Ok(response.map(|inner| ResponseBody::replica(inner, exchange)));
     }
@@ -163,6 +169,6 @@ fn respond(
     response.headers_mut().insert(UPGRADE, protocol);
     finish.goes_on = false;
     replica.upstream.record_success();
-    upgrade::start(client, to_client, to_replica, lease, idle);
-    Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new(), finish)))
+    upgrade::start(&lane.client, to_client, to_replica, lease, idle);
+    Ok(response.map(|_| ResponseBody::own(Bytes::new(), finish)))
 }

@@ -34,5 +34,5 @@ pub(super) fn start(client: &Rc<Client>, to_client: OnUpgrade, to_replica: OnUpg
         let _ = client.shutdown().await;
         let _ = replica.shutdown().await;
     };
-    client.worker.spawn(&client.watch, tunnel);
+    client.worker.spawn(client, tunnel);
 }

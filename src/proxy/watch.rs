@@ -1,4 +1,4 @@
-//! What a client connection waits for and for how long, without a clock on the hot path.
+//! What a client connection, or one of its streams, waits for and for how long, without a clock on the hot path.
 //!
 //! Whoever moves the connection on stores a phase; bytes that pass leave a mark. Only the worker's sweeper looks at
 //! the time, a few times a second: it turns phases and marks into deadlines and wakes what is overdue. So a request
@@ -26,9 +26,13 @@ pub(super) enum Phase {
     Stream,
     /// Upgraded; every byte extends it.
     Tunnel,
+    /// The connection speaks HTTP/2 and has no open stream. Nothing extends it, or PINGs could hold it for ever.
+    Vacant,
+    /// The connection speaks HTTP/2 and has open streams, each with a watch of its own. Lasts as long as they.
+    Shared,
 }
 
-/// Shared by a connection's task, its socket and the sweeper, which all run on one thread. Atomics only because hyper
+/// Shared by a connection's or stream's task, the socket and the sweeper, which all run on one thread. Atomics only because hyper
 /// wants sockets that could be sent to another.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -46,7 +50,7 @@ pub(super) struct Watch {
     served: AtomicBool,
     /// When the phase ends, in milliseconds of the sweeper's clock.
     due: AtomicU64,
-    /// The task that has the connection.
+    /// The task that has the connection or stream.
     task: Mutex<Option<Waker>>,
     /// The socket's end must look like a break to the client, because nothing in its framing would.
     broken: AtomicBool,
@@ -102,7 +106,9 @@ impl Watch {
             2 => Phase::Upload,
             3 => Phase::Await,
             4 => Phase::Stream,
-            _ => Phase::Tunnel,
+            5 => Phase::Tunnel,
+            6 => Phase::Vacant,
+            _ => Phase::Shared,
         }
     }
 
@@ -149,11 +155,11 @@ impl Watch {
         }
     }
 
-    /// For the sweeper, whose clock says so many milliseconds: wakes the connection once when it is overdue.
+    /// For the sweeper, whose clock says so many milliseconds: wakes the task once when it is overdue.
     pub(super) fn sweep(&self, now: u64) {
         let entered = self.entered.swap(false, Relaxed);
         let moved = self.moved.swap(false, Relaxed);
-        let extends = !matches!(self.phase(), Phase::Head | Phase::Await);
+        let extends = !matches!(self.phase(), Phase::Head | Phase::Await | Phase::Vacant);
         if entered || (moved && extends) {
             self.due.store(now + u64::from(self.span.load(Relaxed)), Relaxed);
         } else if now >= self.due.load(Relaxed) && !self.is_expired() {

@@ -7,6 +7,7 @@ mod bounded;
 mod errors;
 mod headers;
 mod health;
+mod http2;
 mod keys;
 mod lifecycle;
 mod limits;

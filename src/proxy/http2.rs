@@ -1,0 +1,168 @@
+//! A connection that speaks HTTP/2: hyper reads and writes its frames, each stream is a task with a lane of its own.
+//!
+//! The connection's watch says only whether there are streams. A stream that is overdue ends alone: its request is
+//! answered, as on HTTP/1, or, when its response has begun, it is reset. PINGs find out whether the client is still there.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use crate::proxy::ProxyConfig;
+use crate::proxy::body::ResponseBody;
+use crate::proxy::connection::{Client, Lane};
+use crate::proxy::service;
+use crate::proxy::socket::{ClientIo, Socket};
+use crate::proxy::watch::{Phase, Watch};
+
+/// What a stream may send before we have handed it on.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What all streams of a connection may, so that it bounds the memory that a client can fill. Some stalled uploads leave
+/// room for the others.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes of a response that a stream keeps for a client which does not take them, and one [`SLICE`] more.
+const SEND_BUFFER: usize = 64 * 1024;
+/// A response's bytes are handed to a stream in pieces of this size: a frame's.
+const SLICE: usize = 16 * 1024;
+
+/// Runs each stream in a task of its own.
+#[derive(Clone, Default)]
+struct Streams {
+    /// The lane of the request that came last, until its stream is run.
+    next: Rc<Cell<Option<Rc<Lane>>>>,
+}
+
+/// A response's body on its way into a stream.
+struct Sliced {
+    body: ResponseBody,
+    /// Of the last frame, what the stream has not got yet.
+    rest: Bytes,
+    /// The stream has got something and not asked for more yet, because the client has not taken it.
+    is_given: bool,
+    watch: Arc<Watch>,
+}
+
+/// Speaks HTTP/2 with the client until either has enough.
+pub(super) async fn run<S: Socket>(client: Rc<Client>, io: ClientIo<S>) {
+    let streams = Streams::default();
+    let service = {
+        let (client, streams) = (Rc::clone(&client), streams.clone());
+        service_fn(move |request| {
+            let lane = Rc::new(Lane::of_stream(&client));
+            streams.next.set(Some(Rc::clone(&lane)));
+            answer(lane, request)
+        })
+    };
+    let connection = builder(&client.worker.config, streams).serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    let watch = &client.watch;
+    // What it says last is that it goes away: once by itself, and then it has one more time of idleness to do so.
+    let mut is_leaving = false;
+    poll_fn(|cx| {
+        loop {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let is_expired = watch.is_expired() && watch.phase() != Phase::Shared;
+            if is_expired && (is_leaving || watch.phase() != Phase::Vacant) {
+                return Poll::Ready(());
+            }
+            if is_leaving || !(is_expired || client.is_closing()) {
+                return Poll::Pending;
+            }
+            is_leaving = true;
+            connection.as_mut().graceful_shutdown();
+            if is_expired {
+                watch.enter(Phase::Vacant, client.worker.idle(client.idle.get()));
+            }
+        }
+    })
+    .await;
+}
+
+fn builder(config: &ProxyConfig, streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.max_concurrent_streams)
+        .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(config.ping_interval)
+        .keep_alive_timeout(config.ping_timeout);
+    builder
+}
+
+async fn answer(lane: Rc<Lane>, request: Request<Incoming>) -> Result<Response<Sliced>, Infallible> {
+    let watch = Arc::clone(&lane.watch);
+    let response = service::handle(lane, request).await?;
+    Ok(response.map(|body| Sliced { body, rest: Bytes::new(), is_given: false, watch }))
+}
+
+/// A stream's task. Who drops a stream resets it.
+async fn drive(lane: Rc<Lane>, stream: impl Future<Output = ()>) {
+    let watch = &lane.watch;
+    watch.adopt().await;
+    let mut stream = pin!(stream);
+    poll_fn(|cx| {
+        // Before that the request's future sees it, and answers.
+        let is_stalled = |watch: &Watch| watch.is_expired() && watch.phase() == Phase::Stream;
+        if stream.as_mut().poll(cx).is_ready() || is_stalled(watch) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+// === impl Streams ===
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
+    fn execute(&self, future: F) {
+        match self.next.take() {
+            Some(lane) => drop(tokio::task::spawn_local(drive(lane, future))),
+            None => drop(tokio::task::spawn_local(future)),
+        }
+    }
+}
+
+// === impl Sliced ===
+
+impl Body for Sliced {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        if std::mem::take(&mut this.is_given) {
+            this.watch.on_move();
+        }
+        if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Ok(frame)) if frame.is_data() => this.rest = frame.into_data().unwrap_or_default(),
+                other => return Poll::Ready(other),
+            }
+        }
+        this.is_given = true;
+        let slice = this.rest.split_to(this.rest.len().min(SLICE));
+        Poll::Ready(Some(Ok(Frame::data(slice))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,12 @@
+//! HTTP/2 from clients, with the `h2` crate where a client behaves and with frames by hand where it does not.
+
+mod client;
+mod drain;
+mod frames;
+mod protocol;
+mod streams;
+mod times;
+mod translate;
+
+pub(crate) use client::{Http2, get};
+pub(crate) use frames::Frames;
