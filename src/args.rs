@@ -13,6 +13,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::backend::process::guard;
+use crate::proxy::ProxyConfig;
 use crate::telemetry::LogFormat;
 
 pub use ring::{
@@ -175,6 +176,16 @@ pub struct ProxyArgs {
         hide_env_values = true
     )]
     pub hash_secret: HashSecret,
+
+    /// Requests that a client may have open at one time on one connection of HTTP/2
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = ProxyConfig::DEFAULT_MAX_CONCURRENT_STREAMS,
+        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        env = "RINGHOLD_MAX_CONCURRENT_STREAMS"
+    )]
+    pub max_concurrent_streams: u32,
 
     /// How long running requests may take to finish at the end, in seconds; then they are cut
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "RINGHOLD_SHUTDOWN_SECONDS")]

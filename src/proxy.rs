@@ -23,7 +23,6 @@ mod retry;
 mod routing;
 mod service;
 mod socket;
-mod streams;
 mod upgrade;
 mod watch;
 mod worker;
@@ -140,6 +139,8 @@ pub fn start(
 impl ProxyConfig {
     /// Fields of a request's head, unless configured otherwise.
     pub const DEFAULT_MAX_HEADERS: usize = 100;
+    /// Streams of a connection, unless configured otherwise.
+    pub const DEFAULT_MAX_CONCURRENT_STREAMS: u32 = 100;
 
     /// The defaults: every IPv4 address, one worker for each core that the cgroup leaves us.
     #[must_use]
@@ -153,7 +154,7 @@ impl ProxyConfig {
             max_target_bytes: 16 * 1024,
             header_read_timeout: Duration::from_secs(30),
             client_idle_timeout: Duration::from_secs(60),
-            max_concurrent_streams: 100,
+            max_concurrent_streams: Self::DEFAULT_MAX_CONCURRENT_STREAMS,
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(20),
             upstream_idle_timeout: Duration::from_secs(50),

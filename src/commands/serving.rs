@@ -55,6 +55,7 @@ impl Front {
             let mut config = ProxyConfig::new(hasher);
             config.addresses = addresses;
             config.workers = proxy.workers.unwrap_or(config.workers);
+            config.max_concurrent_streams = proxy.max_concurrent_streams;
             proxy::start(config, reader.clone(), requests).context("can't start the proxy")
         };
         let proxy = listen_requests.map(start).transpose()?;

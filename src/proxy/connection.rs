@@ -18,13 +18,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::proxy::http2;
+use crate::proxy::http2::streams::{OpenStream, Streams};
 use crate::proxy::retry::Replay;
-use crate::proxy::service;
 use crate::proxy::socket::{ClientIo, Protocol, Socket};
-use crate::proxy::streams::{OpenStream, Streams};
 use crate::proxy::watch::{Phase, Watch};
 use crate::proxy::worker::Worker;
+use crate::proxy::{http2, service};
 
 /// What all requests of a connection share.
 pub(super) struct Client {

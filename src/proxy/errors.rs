@@ -60,6 +60,8 @@ pub enum Reason {
     UriTooLong,
     /// A transfer coding other than `chunked`.
     UnsupportedCoding,
+    /// The head has too many fields.
+    TooManyFields,
     /// Nobody could be connected to.
     ConnectFailed,
     /// The replica closed without an answer.
@@ -124,7 +126,7 @@ impl From<PickError> for ForwardError {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadHost,
         Self::BadTarget,
         Self::BrokenBody,
@@ -134,6 +136,7 @@ impl Reason {
         Self::BodyTooLarge,
         Self::UriTooLong,
         Self::UnsupportedCoding,
+        Self::TooManyFields,
         Self::ConnectFailed,
         Self::UpstreamReset,
         Self::BadResponse,
@@ -156,6 +159,7 @@ impl Reason {
             Self::BodyTooLarge => "BodyTooLarge",
             Self::UriTooLong => "UriTooLong",
             Self::UnsupportedCoding => "UnsupportedCoding",
+            Self::TooManyFields => "TooManyFields",
             Self::ConnectFailed => "ConnectFailed",
             Self::UpstreamReset => "UpstreamReset",
             Self::BadResponse => "BadResponse",
@@ -177,6 +181,7 @@ impl Reason {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ConnectFailed | Self::UpstreamReset | Self::BadResponse => StatusCode::BAD_GATEWAY,
             Self::NoReplica | Self::AllReplicasFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -195,6 +200,7 @@ impl Reason {
             Self::BodyTooLarge => "the request's body is longer than this load balancer takes",
             Self::UriTooLong => "the request's target is too long",
             Self::UnsupportedCoding => "of the transfer codings this proxy takes chunked alone",
+            Self::TooManyFields => "the request's head has too many fields",
             Self::ConnectFailed => "no replica could be reached",
             Self::UpstreamReset => "the replica closed the connection without an answer",
             Self::BadResponse => "the replica's answer is not valid HTTP",

@@ -3,12 +3,14 @@
 //! The connection's watch says only whether there are streams. A stream that is overdue ends alone: its request is
 //! answered, as on HTTP/1, or, when its response has begun, it is reset. PINGs find out whether the client is still there.
 
+mod guard;
+pub(super) mod streams;
+
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -23,6 +25,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use crate::proxy::ProxyConfig;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::connection::{Client, Lane};
+use crate::proxy::http2::guard::{Guarded, RESET};
 use crate::proxy::service;
 use crate::proxy::socket::{ClientIo, Socket};
 use crate::proxy::watch::{Phase, Watch};
@@ -36,10 +39,19 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// A response's bytes are handed to a stream in pieces of this size: a frame's.
 const SLICE: usize = 16 * 1024;
+/// The largest frame that we take, and the least that a client may expect (RFC 9113 §4.2).
+const MAX_FRAME: u32 = 16 * 1024;
+/// What a client's compression may make us remember (RFC 9113 §6.5.2, its default).
+const HEADER_TABLE: u32 = 4096;
+/// Streams that a client may have us reset for its errors, in a connection's life.
+const MAX_ERRORS: usize = 1024;
+/// What a slice earns that a client has been given: it may say twice, of the stream and of the connection, that it took it,
+/// and in halves.
+const SLICE_CREDIT: u32 = 4;
 
 /// Runs each stream in a task of its own.
 #[derive(Clone, Default)]
-struct Streams {
+struct Tasks {
     /// The lane of the request that came last, until its stream is run.
     next: Rc<Cell<Option<Rc<Lane>>>>,
 }
@@ -51,21 +63,22 @@ struct Sliced {
     rest: Bytes,
     /// The stream has got something and not asked for more yet, because the client has not taken it.
     is_given: bool,
-    watch: Arc<Watch>,
+    lane: Rc<Lane>,
 }
 
 /// Speaks HTTP/2 with the client until either has enough.
 pub(super) async fn run<S: Socket>(client: Rc<Client>, io: ClientIo<S>) {
-    let streams = Streams::default();
+    let tasks = Tasks::default();
     let service = {
-        let (client, streams) = (Rc::clone(&client), streams.clone());
+        let (client, tasks) = (Rc::clone(&client), tasks.clone());
         service_fn(move |request| {
             let lane = Rc::new(Lane::of_stream(&client));
-            streams.next.set(Some(Rc::clone(&lane)));
+            tasks.next.set(Some(Rc::clone(&lane)));
             answer(lane, request)
         })
     };
-    let connection = builder(&client.worker.config, streams).serve_connection(TokioIo::new(io), service);
+    let connection =
+        builder(&client.worker.config, tasks).serve_connection(TokioIo::new(Guarded::new(io, &client)), service);
     let mut connection = pin!(connection);
     let watch = &client.watch;
     // What it says last is that it goes away: once by itself, and then it has one more time of idleness to do so.
@@ -92,11 +105,17 @@ pub(super) async fn run<S: Socket>(client: Rc<Client>, io: ClientIo<S>) {
     .await;
 }
 
-fn builder(config: &ProxyConfig, streams: Streams) -> http2::Builder<Streams> {
-    let mut builder = http2::Builder::new(streams);
+fn builder(config: &ProxyConfig, tasks: Tasks) -> http2::Builder<Tasks> {
+    let mut builder = http2::Builder::new(tasks);
+    // What a client may begin and take back before we have looked at it.
+    let resets = usize::try_from(config.max_concurrent_streams).unwrap_or(usize::MAX);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(config.max_concurrent_streams)
+        .max_pending_accept_reset_streams(resets)
+        .max_local_error_reset_streams(MAX_ERRORS)
+        .max_frame_size(MAX_FRAME)
+        .header_table_size(HEADER_TABLE)
         .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -107,9 +126,8 @@ fn builder(config: &ProxyConfig, streams: Streams) -> http2::Builder<Streams> {
 }
 
 async fn answer(lane: Rc<Lane>, request: Request<Incoming>) -> Result<Response<Sliced>, Infallible> {
-    let watch = Arc::clone(&lane.watch);
-    let response = service::handle(lane, request).await?;
-    Ok(response.map(|body| Sliced { body, rest: Bytes::new(), is_given: false, watch }))
+    let response = service::handle(Rc::clone(&lane), request).await?;
+    Ok(response.map(|body| Sliced::new(body, lane)))
 }
 
 /// A stream's task. Who drops a stream resets it.
@@ -125,9 +143,9 @@ async fn drive(lane: Rc<Lane>, stream: impl Future<Output = ()>) {
     .await;
 }
 
-// === impl Streams ===
+// === impl Tasks ===
 
-impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
+impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
     fn execute(&self, future: F) {
         match self.next.take() {
             Some(lane) => drop(tokio::task::spawn_local(drive(lane, future))),
@@ -138,6 +156,20 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
 
 // === impl Sliced ===
 
+impl Sliced {
+    fn new(body: ResponseBody, lane: Rc<Lane>) -> Self {
+        let this = Self { body, rest: Bytes::new(), is_given: false, lane };
+        this.earn(0);
+        this
+    }
+
+    /// What is answered whole makes up for a request that is taken back.
+    fn earn(&self, credit: u32) {
+        let whole = if self.is_end_stream() { RESET } else { 0 };
+        self.lane.client.streams.earn(credit + whole);
+    }
+}
+
 impl Body for Sliced {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -145,7 +177,7 @@ impl Body for Sliced {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         if std::mem::take(&mut this.is_given) {
-            this.watch.on_move();
+            this.lane.watch.on_move();
         }
         if this.rest.is_empty() {
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
@@ -155,6 +187,7 @@ impl Body for Sliced {
         }
         this.is_given = true;
         let slice = this.rest.split_to(this.rest.len().min(SLICE));
+        this.earn(SLICE_CREDIT);
         Poll::Ready(Some(Ok(Frame::data(slice))))
     }
 

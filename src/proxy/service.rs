@@ -124,6 +124,10 @@ fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>,
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(Reason::MethodNotAllowed);
     }
+    // hyper sees to it on HTTP/1 alone.
+    if request.headers().len() > client.worker.config.max_headers {
+        return Err(Reason::TooManyFields);
+    }
     host::normalize(request)?;
     if !headers::is_coding_supported(request.headers()) {
         return Err(Reason::UnsupportedCoding);

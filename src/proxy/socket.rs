@@ -16,7 +16,7 @@ use crate::proxy::metrics::Shard;
 use crate::proxy::watch::{Phase, Watch};
 
 /// What a client of HTTP/2 begins with (RFC 9113 §3.4). As HTTP/1 it would be a malformed request.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

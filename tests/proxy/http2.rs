@@ -2,6 +2,7 @@
 
 mod client;
 mod drain;
+mod floods;
 mod frames;
 mod protocol;
 mod streams;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -15,7 +15,10 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
@@ -67,6 +70,19 @@ pub(crate) fn get_block(fields: &[(&str, &str)]) -> Vec<u8> {
     block(&[&pseudo, fields].concat())
 }
 
+/// The next frame of this stream; `None` at the end.
+pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
+    let read = async {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.ok()?;
+        let [a, b, c, kind, flags, id @ ..] = head;
+        let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap()];
+        stream.read_exact(&mut payload).await.ok()?;
+        Some(Frame { kind, flags, stream: u32::from_be_bytes(id), payload })
+    };
+    timeout(PATIENCE, read).await.expect("a frame or an end comes in time")
+}
+
 // === impl Frames ===
 
 impl Frames {
@@ -93,15 +109,7 @@ impl Frames {
 
     /// The next frame; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
-        let read = async {
-            let mut head = [0; 9];
-            self.stream.read_exact(&mut head).await.ok()?;
-            let [a, b, c, kind, flags, stream @ ..] = head;
-            let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap()];
-            self.stream.read_exact(&mut payload).await.ok()?;
-            Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
-        };
-        timeout(PATIENCE, read).await.expect("a frame or an end comes in time")
+        read(&mut self.stream).await
     }
 
     /// The next frame of this kind, past others; `None` if the connection ends first.
