@@ -111,6 +111,7 @@ fn builder(config: &ProxyConfig, tasks: Tasks) -> http2::Builder<Tasks> {
     let resets = usize::try_from(config.max_concurrent_streams).unwrap_or(usize::MAX);
     builder
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_concurrent_streams(config.max_concurrent_streams)
         .max_pending_accept_reset_streams(resets)
         .max_local_error_reset_streams(MAX_ERRORS)

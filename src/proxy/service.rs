@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, SET_COOKIE, UPGRADE};
+use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SET_COOKIE, UPGRADE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -92,7 +92,10 @@ async fn proxy(
     client.worker.shard.on_source(key.source);
 
     let version = request.version();
-    let upgrade = headers::prepare_request(request.headers_mut(), version, &client.peer);
+    let mut upgrade = headers::prepare_request(request.headers_mut(), version, &client.peer);
+    if upgrade::is_websocket(&request) {
+        upgrade = Some(upgrade::ask_by_upgrade(&mut request));
+    }
     let asked = Asked { upgrade: upgrade.map(|_| hyper::upgrade::on(&mut request)), set_cookie: key.set_cookie };
     *request.version_mut() = Version::HTTP_11;
     if length.is_none() {
@@ -121,7 +124,8 @@ async fn proxy(
 
 /// Finds the route, unless the request is one that we do not take.
 fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>, Reason> {
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+    let is_connect = *request.method() == Method::CONNECT && !upgrade::is_websocket(request);
+    if is_connect || *request.method() == Method::TRACE {
         return Err(Reason::MethodNotAllowed);
     }
     // hyper sees to it on HTTP/1 alone.
@@ -160,6 +164,11 @@ fn respond(
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     *response.version_mut() = Version::HTTP_11;
+    let is_stream = lane.is_stream();
+    if is_stream && asked.upgrade.is_some() && response.status().is_success() {
+        // To a CONNECT a success is the beginning of a tunnel, and this one has not begun.
+        return Err((Reason::BadResponse, finish));
+    }
     if !switched {
         lane.watch.enter(Phase::Stream, idle);
         let exchange = Exchange { routed, replica, sender: Some(sender), lease: Some(lease), upload, finish };
@@ -169,10 +178,16 @@ fn respond(
         return Err((Reason::BadResponse, finish));
     };
     let to_replica = hyper::upgrade::on(&mut response);
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    response.headers_mut().insert(UPGRADE, protocol);
+    if is_stream {
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+        finish.status = Some(StatusCode::OK);
+    } else {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert(UPGRADE, protocol);
+    }
     finish.goes_on = false;
     replica.upstream.record_success();
-    upgrade::start(&lane.client, to_client, to_replica, lease, idle);
+    upgrade::start(lane, to_client, to_replica, lease, idle);
     Ok(response.map(|_| ResponseBody::own(Bytes::new(), finish)))
 }

@@ -1,38 +1,147 @@
 //! After a 101: a tunnel that copies bytes both ways until one side ends, nothing moves for too long, or we stop.
+//!
+//! On HTTP/2 a client asks for a WebSocket with an extended CONNECT (RFC 8441) and tunnels through its stream; to the
+//! replica it looks as on HTTP/1.1.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::try_join;
-use hyper::upgrade::OnUpgrade;
+use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::{HeaderValue, Method, Request, Version};
+use hyper::ext::Protocol;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 
-use crate::proxy::connection::Client;
-use crate::proxy::watch::Phase;
+use crate::proxy::connection::Lane;
+use crate::proxy::watch::{Phase, Watch};
 use crate::routes::Lease;
 
+/// A tunnel's client, telling the watch what moves. On HTTP/1 its socket does so already.
+struct Watched {
+    inner: TokioIo<Upgraded>,
+    watch: Arc<Watch>,
+}
+
+/// Whether a request asks for a WebSocket on a stream of HTTP/2, as no other CONNECT may.
+pub(super) fn is_websocket<B>(request: &Request<B>) -> bool {
+    let protocol = || request.extensions().get::<Protocol>();
+    request.version() == Version::HTTP_2
+        && request.method() == Method::CONNECT
+        && protocol().is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+/// Turns such a request into what asks for the same on HTTP/1.1 (RFC 8441 §5.1, RFC 6455 §4.1).
+pub(super) fn ask_by_upgrade<B>(request: &mut Request<B>) -> HeaderValue {
+    let websocket = HeaderValue::from_static("websocket");
+    *request.method_mut() = Method::GET;
+    let headers = request.headers_mut();
+    headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, websocket.clone());
+    headers.insert(SEC_WEBSOCKET_KEY, nonce());
+    websocket
+}
+
+/// Sixteen random bytes in base64: of the last digit before the padding only two bits count.
+fn nonce() -> HeaderValue {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut nonce = [b'='; 24];
+    nonce[..22].fill_with(|| DIGITS[fastrand::usize(..DIGITS.len())]);
+    nonce[21] = DIGITS[16 * fastrand::usize(..4)];
+    HeaderValue::from_bytes(&nonce).expect("digits are visible ASCII")
+}
+
 /// Starts a tunnel. The replica is leased until it ends.
-pub(super) fn start(client: &Rc<Client>, to_client: OnUpgrade, to_replica: OnUpgrade, lease: Lease, idle: Duration) {
-    let watch = Arc::clone(&client.watch);
-    watch.enter(Phase::Tunnel, idle);
-    let tunnel = async move {
-        let _lease = lease;
-        // Bytes are seen where they pass the client's socket, which the upgraded connection still goes through.
-        let Ok((client, replica)) = try_join(to_client, to_replica).await else { return };
-        let (mut client, mut replica) = (TokioIo::new(client), TokioIo::new(replica));
-        watch.adopt().await;
-        {
-            let mut copying = pin!(copy_bidirectional(&mut client, &mut replica));
-            poll_fn(|cx| if watch.is_expired() { Poll::Ready(()) } else { copying.as_mut().poll(cx).map(drop) }).await;
+pub(super) fn start(lane: &Rc<Lane>, to_client: OnUpgrade, to_replica: OnUpgrade, lease: Lease, idle: Duration) {
+    lane.watch.enter(Phase::Tunnel, idle);
+    let tunnel = {
+        let lane = Rc::clone(lane);
+        async move {
+            let watch = &lane.watch;
+            let _lease = lease;
+            let Ok((client, replica)) = try_join(to_client, to_replica).await else { return };
+            let client = Watched { inner: TokioIo::new(client), watch: Arc::clone(watch) };
+            copy(client, TokioIo::new(replica), watch).await;
         }
-        // Both sides learn that it is over before the sockets go. They may be gone already.
-        let _ = client.shutdown().await;
-        let _ = replica.shutdown().await;
     };
-    client.worker.spawn(client, tunnel);
+    if lane.is_stream() {
+        // Its connection is on the worker's list for as long as it has streams.
+        drop(tokio::task::spawn_local(tunnel));
+    } else {
+        lane.client.worker.spawn(&lane.client, tunnel);
+    }
+}
+
+async fn copy(mut client: Watched, mut replica: TokioIo<Upgraded>, watch: &Watch) {
+    watch.adopt().await;
+    {
+        let mut copying = pin!(copy_bidirectional(&mut client, &mut replica));
+        poll_fn(|cx| if watch.is_expired() { Poll::Ready(()) } else { copying.as_mut().poll(cx).map(drop) }).await;
+    }
+    // Both sides learn that it is over before the sockets go. They may be gone already.
+    let _ = client.shutdown().await;
+    let _ = replica.shutdown().await;
+}
+
+// === impl Watched ===
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.watch.on_move();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes));
+        self.watch.on_move();
+        Poll::Ready(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, slices));
+        self.watch.on_move();
+        Poll::Ready(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_is_sixteen_bytes_in_base64() {
+        for _ in 0..100 {
+            let nonce = nonce();
+            let (digits, padding) = nonce.as_bytes().split_at(22);
+            assert_eq!(padding, b"==");
+            assert!(digits.iter().all(|digit| digit.is_ascii_alphanumeric() || matches!(digit, b'+' | b'/')));
+            assert!(matches!(digits[21], b'A' | b'Q' | b'g' | b'w'), "{nonce:?}");
+        }
+        assert_ne!(nonce(), nonce());
+    }
 }

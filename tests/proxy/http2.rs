@@ -8,6 +8,7 @@ mod protocol;
 mod streams;
 mod times;
 mod translate;
+mod websocket;
 
 pub(crate) use client::{Http2, get};
 pub(crate) use frames::Frames;
