@@ -15,6 +15,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use ipnet::IpNet;
 
 use crate::backend::process::guard;
+use crate::proxy::ProxyConfig;
 use crate::telemetry::LogFormat;
 
 pub use ring::{
@@ -213,6 +214,16 @@ pub struct ProxyArgs {
     /// slower is cut off. 0: any number
     #[arg(long, value_name = "BYTES", default_value_t = 16, env = "RINGHOLD_MIN_CLIENT_RATE")]
     pub min_client_rate: u32,
+
+    /// Requests that a client may have open at one time on one connection of HTTP/2
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = ProxyConfig::DEFAULT_MAX_CONCURRENT_STREAMS,
+        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        env = "RINGHOLD_MAX_CONCURRENT_STREAMS"
+    )]
+    pub max_concurrent_streams: u32,
 
     /// How long running requests may take to finish at the end, in seconds; then they are cut
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "RINGHOLD_SHUTDOWN_SECONDS")]

@@ -2,7 +2,7 @@
 //!
 //! One thread a core, each with a runtime, listeners, connection pool, counters and view of the route table of its
 //! own (`worker`); what they share is written rarely (the table, ejections) or is what replicas are (in-flight
-//! counts). A request's way: `connection` (`handshake`) → `service` → `host`, `key` → `forward` (`pool`, `retry`, `health`) →
+//! counts). A request's way: `connection` (`handshake`, `socket`, `http2`) → `service` → `host`, `key` → `forward` (`pool`, `retry`, `health`) →
 //! `body`, `exchange`. Time is kept by `watch`.
 
 mod accept;
@@ -18,6 +18,7 @@ mod headers;
 mod health;
 mod host;
 mod http1;
+mod http2;
 mod key;
 mod listen;
 mod metrics;
@@ -30,6 +31,7 @@ mod retry;
 mod routing;
 mod service;
 mod sight;
+mod socket;
 mod trace;
 mod upgrade;
 mod watch;
@@ -81,6 +83,12 @@ pub struct ProxyConfig {
     pub header_read_timeout: Duration,
     /// For a client connection before its first request; afterwards its route's `timeouts.idle`.
     pub client_idle_timeout: Duration,
+    /// Requests that a client may have open at one time on one connection of HTTP/2; more wait at the client.
+    pub max_concurrent_streams: u32,
+    /// How often a client is asked whether it is still there, where nothing else says so; HTTP/2 only.
+    pub ping_interval: Duration,
+    /// How long it may take to answer; then its connection is closed.
+    pub ping_timeout: Duration,
     /// For a pooled connection to a replica. Below what servers use for theirs, so that we close first.
     pub upstream_idle_timeout: Duration,
     /// Proxies whose word about those behind them counts.
@@ -171,6 +179,8 @@ pub fn start(
 impl ProxyConfig {
     /// Fields of a head, unless configured otherwise.
     pub const DEFAULT_MAX_HEADERS: usize = 100;
+    /// Streams of a connection, unless configured otherwise.
+    pub const DEFAULT_MAX_CONCURRENT_STREAMS: u32 = 100;
 
     /// The defaults: every IPv4 address, one worker for each core that the cgroup leaves us.
     #[must_use]
@@ -184,6 +194,9 @@ impl ProxyConfig {
             max_target_bytes: 16 * 1024,
             header_read_timeout: Duration::from_secs(30),
             client_idle_timeout: Duration::from_secs(60),
+            max_concurrent_streams: Self::DEFAULT_MAX_CONCURRENT_STREAMS,
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(20),
             upstream_idle_timeout: Duration::from_secs(50),
             trusted_proxies: Vec::new(),
             forwarded: false,

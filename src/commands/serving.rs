@@ -70,6 +70,7 @@ impl Front {
             config.min_client_rate = proxy.min_client_rate;
             config.access_log = proxy.access_log.config();
             config.tracer = traces.as_ref().map(Traces::tracer);
+            config.max_concurrent_streams = proxy.max_concurrent_streams;
             proxy::start(config, reader.clone(), requests).context("can't start the proxy")
         };
         let proxy = listen_requests.map(start).transpose()?;

@@ -45,9 +45,10 @@ impl OpenPort {
     }
 
     /// Stops accepting; returns when the sockets are closed.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(self, worker: &Worker) {
         self.withdrawn.set(true);
         self.stop.cancel();
+        worker.wake_all();
         for task in self.accepting {
             // One that panicked has closed its socket too.
             let _ = task.await;

@@ -191,6 +191,8 @@ impl Upload {
                 self.left = left;
                 if let Some(data) = frame.data_ref() {
                     self.watch.on_bytes(data.len());
+                    // On HTTP/1 the socket has told it already.
+                    self.watch.on_move();
                 }
                 self.fate.bytes.set(self.fate.bytes.get() + length);
                 Some(Ok(frame))

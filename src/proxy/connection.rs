@@ -1,37 +1,37 @@
-//! One client connection: its socket, its task, and what all its requests share.
+//! One client connection: its task, and what its requests share.
+//!
+//! A connection of HTTP/1 has one exchange at a time, one of HTTP/2 as many as it has open streams. So what belongs to
+//! an exchange (its phase and the time it has) is a [`Lane`]: a connection of HTTP/1 has one for
+//! life, which shares the connection's watch, and each stream of HTTP/2 has its own.
 
 use std::cell::{Cell, OnceCell};
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::model::FleetId;
-use crate::proxy::metrics::{Place, Shard};
+use crate::proxy::http2::streams::{OpenStream, Streams};
+use crate::proxy::metrics::Place;
 use crate::proxy::origin::Origin;
+use crate::proxy::socket::{ClientIo, Open, Protocol, Socket};
 use crate::proxy::watch::{Phase, Watch};
 use crate::proxy::worker::Worker;
-use crate::proxy::{handshake, service};
+use crate::proxy::{handshake, http2, service};
 use crate::routes::Route;
 use crate::tls::ServerTls;
-
-/// A client that gets our last answer while it sends may go on so long, and for so many bytes, until it has seen it.
-pub(super) const LINGER: Duration = Duration::from_secs(2);
-pub(super) const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What all requests of a connection share.
 pub(super) struct Client {
     pub(super) worker: Rc<Worker>,
+    /// The connection's own time.
     pub(super) watch: Arc<Watch>,
     /// Who it is.
     pub(super) origin: Origin,
@@ -41,6 +41,8 @@ pub(super) struct Client {
     requests: Cell<u64>,
     /// How long it may stay idle, by the last route that it used.
     pub(super) idle: Cell<Duration>,
+    /// None, where it speaks HTTP/1.
+    pub(super) streams: Streams,
     /// Its port has been withdrawn.
     withdrawn: Rc<Cell<bool>>,
     /// Empty, where it speaks in the clear.
@@ -53,26 +55,12 @@ pub(super) struct Secured {
     pub(super) tls: ServerTls,
 }
 
-/// A byte stream on top of a TCP connection.
-pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// The TCP connection below.
-    fn tcp(&self) -> &TcpStream;
-}
-
-/// Counts a socket for as long as it lives, whether a handshake, a connection or a tunnel has it.
-pub(super) struct Open {
-    shard: Arc<Shard>,
-    /// Counts it for its client.
-    _place: Option<Place>,
-}
-
-/// The client's stream, telling the watch what moves.
-struct ClientIo<S: Socket> {
-    stream: S,
-    watch: Arc<Watch>,
-    _open: Open,
-    /// What may still come of a client that has its last answer.
-    linger: Option<usize>,
+/// A place for one exchange at a time.
+pub(super) struct Lane {
+    pub(super) client: Rc<Client>,
+    pub(super) watch: Arc<Watch>,
+    /// Of a stream, its place among the connection's.
+    stream: Option<OpenStream>,
 }
 
 /// Serves a connection in a task of its own until it ends.
@@ -88,39 +76,41 @@ pub(super) fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, port: 
             None => return worker.shard.refused.add(1),
         },
     };
-    let watch = Arc::new(Watch::new(config.client_idle_timeout, config.header_read_timeout));
-    let client = Rc::new(Client {
-        worker: Rc::clone(worker),
-        watch: Arc::clone(&watch),
-        origin,
-        port,
-        requests: Cell::default(),
-        idle: Cell::new(config.client_idle_timeout),
-        withdrawn: Rc::clone(withdrawn),
-        secured: OnceCell::new(),
-    });
     let open = Open::new(&worker.shard, place);
+    let client = Client::new(worker, origin, port, withdrawn);
     if worker.is_tls(port) {
-        watch.enter(Phase::Handshake, config.header_read_timeout);
-        worker.spawn(&watch, handshake::run(client, stream, open));
+        client.watch.enter(Phase::Handshake, config.header_read_timeout);
+        worker.spawn(&client, handshake::run(Rc::clone(&client), stream, open));
     } else {
-        worker.spawn(&watch, run(client, stream, open));
+        worker.spawn(&client, run(Rc::clone(&client), stream, Protocol::Unknown, open));
     }
 }
 
-/// Speaks HTTP on this stream until either side has enough.
-pub(super) async fn run<S: Socket>(client: Rc<Client>, stream: S, open: Open) {
-    let io = TokioIo::new(ClientIo { stream, watch: Arc::clone(&client.watch), _open: open, linger: None });
-    let service = {
-        let client = Rc::clone(&client);
-        service_fn(move |request| service::handle(Rc::clone(&client), request))
-    };
-    let connection = client.worker.http1.serve_connection(io, service).with_upgrades();
-    let mut connection = pin!(connection);
+/// Speaks the protocol with the client on this stream until either has enough.
+pub(super) async fn run<S: Socket>(client: Rc<Client>, stream: S, protocol: Protocol, open: Open) {
+    client.watch.adopt().await;
+    let io = ClientIo::new(stream, protocol, &client, open);
+    match protocol {
+        Protocol::Http2 => http2::run(client, io).await,
+        Protocol::Unknown | Protocol::Http1 => {
+            if let Some(io) = http1(&client, io).await {
+                http2::run(client, io).await;
+            }
+        }
+    }
+}
+
+/// Returns the stream if the client turns out to speak HTTP/2.
+async fn http1<S: Socket>(client: &Rc<Client>, io: ClientIo<S>) -> Option<ClientIo<S>> {
     let watch = &client.watch;
-    watch.adopt().await;
+    let service = {
+        let lane = Rc::new(Lane::of_connection(client));
+        service_fn(move |request| service::handle(Rc::clone(&lane), request))
+    };
+    let mut connection = client.worker.http1.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut is_ending = false;
     poll_fn(|cx| {
+        let mut connection = Pin::new(&mut connection);
         if watch.is_expired() {
             match watch.phase() {
                 // After the poll, so that a request which has arrived already is answered.
@@ -132,10 +122,11 @@ pub(super) async fn run<S: Socket>(client: Rc<Client>, stream: S, open: Open) {
                     return Poll::Ready(());
                 }
                 Phase::Handshake | Phase::Head | Phase::Tunnel => return Poll::Ready(()),
+                Phase::Vacant | Phase::Shared => {}
             }
         }
         // How it ends concerns nobody: a client may leave when it likes, and what a replica did is known already.
-        if connection.as_mut().poll(cx).is_ready() {
+        if connection.as_mut().poll(cx).is_ready() || watch.phase() == Phase::Vacant {
             return Poll::Ready(());
         }
         if watch.is_expired() && watch.phase() == Phase::Idle {
@@ -154,11 +145,28 @@ pub(super) async fn run<S: Socket>(client: Rc<Client>, stream: S, open: Open) {
         Poll::Pending
     })
     .await;
+    let turned = watch.phase() == Phase::Vacant;
+    turned.then(|| connection.into_parts()).flatten().map(|parts| parts.io.into_inner())
 }
 
 // === impl Client ===
 
 impl Client {
+    fn new(worker: &Rc<Worker>, origin: Origin, port: u16, withdrawn: &Rc<Cell<bool>>) -> Rc<Self> {
+        let config = &worker.config;
+        Rc::new(Self {
+            worker: Rc::clone(worker),
+            watch: Arc::new(Watch::new(config.client_idle_timeout, config.header_read_timeout)),
+            origin,
+            port,
+            requests: Cell::default(),
+            idle: Cell::new(config.client_idle_timeout),
+            streams: Streams::default(),
+            withdrawn: Rc::clone(withdrawn),
+            secured: OnceCell::new(),
+        })
+    }
+
     /// Whether the next response has to be the last.
     pub(super) fn is_closing(&self) -> bool {
         let limit = self.worker.config.max_requests_per_connection;
@@ -196,114 +204,24 @@ impl Client {
     }
 }
 
-// === impl Socket ===
+// === impl Lane ===
 
-impl Socket for TcpStream {
-    fn tcp(&self) -> &TcpStream {
-        self
-    }
-}
-
-// === impl Open ===
-
-impl Open {
-    fn new(shard: &Arc<Shard>, place: Option<Place>) -> Self {
-        shard.accepted.add(1);
-        Self { shard: Arc::clone(shard), _place: place }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.shard.closed.add(1);
-    }
-}
-
-// === impl ClientIo ===
-
-impl<S: Socket> ClientIo<S> {
-    fn on_write(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &polled {
-            Poll::Pending => self.watch.on_wait(),
-            Poll::Ready(written) => {
-                self.watch.on_move();
-                self.watch.on_bytes(*written.as_ref().unwrap_or(&0));
-            }
-        }
-        polled
+impl Lane {
+    /// The only one of a connection.
+    fn of_connection(client: &Rc<Client>) -> Self {
+        let watch = Arc::clone(&client.watch);
+        Self { client: Rc::clone(client), watch, stream: None }
     }
 
-    /// Waits for the end of a client that may still be sending. Closing with something unread would reset, and the reset
-    /// overtake our last answer.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut left = match self.linger {
-            Some(left) => left,
-            // In a head is also who sent one that is none.
-            None if self.watch.is_unread() || self.watch.phase() == Phase::Head => {
-                self.watch.enter(Phase::Head, LINGER);
-                LINGER_BYTES
-            }
-            None => 0,
-        };
-        let mut bytes = [0; 4096];
-        while left > 0 {
-            self.linger = Some(left);
-            let mut buffer = ReadBuf::new(&mut bytes);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            match buffer.filled().len() {
-                0 => break,
-                count => left = left.saturating_sub(count),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: Socket> AsyncRead for ClientIo<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.watch.on_read();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: Socket> AsyncWrite for ClientIo<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.on_write(polled)
+    /// That of a new stream.
+    pub(super) fn of_stream(client: &Rc<Client>) -> Self {
+        let stream = OpenStream::new(client);
+        let watch = Arc::clone(stream.watch());
+        Self { client: Rc::clone(client), watch, stream: Some(stream) }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-        self.poll_linger(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.on_write(polled)
-    }
-}
-
-impl<S: Socket> Drop for ClientIo<S> {
-    fn drop(&mut self) {
-        if self.watch.is_broken() {
-            // Closing with a zero linger time resets, which no client takes for an end.
-            let _ = SockRef::from(self.stream.tcp()).set_linger(Some(Duration::ZERO));
-        }
+    /// Whether other exchanges share its connection.
+    pub(super) fn is_stream(&self) -> bool {
+        self.stream.is_some()
     }
 }

@@ -70,6 +70,8 @@ pub enum Reason {
     ExpectationFailed,
     /// A transfer coding other than `chunked`.
     UnsupportedCoding,
+    /// The head has too many fields.
+    TooManyFields,
     /// Nobody could be connected to.
     ConnectFailed,
     /// The replica has not proved to be one.
@@ -139,7 +141,7 @@ impl From<PickError> for ForwardError {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BadHost,
         Self::BadTarget,
         Self::BadConnection,
@@ -152,6 +154,7 @@ impl Reason {
         Self::UriTooLong,
         Self::ExpectationFailed,
         Self::UnsupportedCoding,
+        Self::TooManyFields,
         Self::ConnectFailed,
         Self::ReplicaTlsFailed,
         Self::UpstreamReset,
@@ -179,6 +182,7 @@ impl Reason {
             Self::UriTooLong => "UriTooLong",
             Self::ExpectationFailed => "ExpectationFailed",
             Self::UnsupportedCoding => "UnsupportedCoding",
+            Self::TooManyFields => "TooManyFields",
             Self::ConnectFailed => "ConnectFailed",
             Self::ReplicaTlsFailed => "ReplicaTlsFailed",
             Self::UpstreamReset => "UpstreamReset",
@@ -204,6 +208,7 @@ impl Reason {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::UnsupportedCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ConnectFailed | Self::ReplicaTlsFailed | Self::UpstreamReset | Self::BadResponse => {
                 StatusCode::BAD_GATEWAY
             }
@@ -227,6 +232,7 @@ impl Reason {
             Self::UriTooLong => "the request's target is too long",
             Self::ExpectationFailed => "this proxy knows no expectation but 100-continue",
             Self::UnsupportedCoding => "of the transfer codings this proxy takes chunked alone",
+            Self::TooManyFields => "the request's head has too many fields",
             Self::ConnectFailed => "no replica could be reached",
             Self::ReplicaTlsFailed => "no replica could prove who it is",
             Self::UpstreamReset => "the replica closed the connection without an answer",

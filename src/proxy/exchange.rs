@@ -1,5 +1,5 @@
 //! What must happen when a response ends, however it ends: the lease is released, the connection pooled or cut, the
-//! request counted, and the client's connection idle again. Tied to the body, because hyper drops that exactly then.
+//! request counted, and the lane idle again. Tied to the body, because hyper drops that exactly then.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use http::{StatusCode, Version};
 use http_body::Frame;
 
 use crate::proxy::body::{Fate, UploadFate};
-use crate::proxy::connection::Client;
+use crate::proxy::connection::Lane;
 use crate::proxy::health::Failure;
 use crate::proxy::http1::Connection;
 use crate::proxy::metrics::RouteMetrics;
@@ -32,7 +32,7 @@ pub(super) struct Exchange {
 
 /// The end of a response from the client's point of view. Counts on drop.
 pub(super) struct Finish {
-    pub(super) client: Rc<Client>,
+    pub(super) lane: Rc<Lane>,
     pub(super) metrics: Option<Arc<RouteMetrics>>,
     /// `None`: the client left before there was one.
     pub(super) status: Option<StatusCode>,
@@ -54,7 +54,7 @@ impl Exchange {
     /// A piece came from the replica.
     pub(super) fn on_frame(&mut self, frame: &Frame<Bytes>) {
         self.finish.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
-        self.finish.client.watch.on_move();
+        self.finish.lane.watch.on_move();
     }
 
     /// The whole response has come, and perhaps its connection is of further use.
@@ -64,7 +64,7 @@ impl Exchange {
             self.replica.upstream.record_success();
         }
         if let Some(connection) = connection {
-            self.replica.give_back(connection, self.finish.client.worker.tick());
+            self.replica.give_back(connection, self.finish.lane.client.worker.tick());
         }
     }
 
@@ -74,13 +74,13 @@ impl Exchange {
         let ours = self.finish.upload.as_ref().is_some_and(|fate| matches!(fate.get(), Fate::TooLarge | Fate::Broken));
         if !ours {
             self.finish.outcome = Outcome::Broken;
-            self.finish.client.worker.complaints.on_break(&self.routed.route.id, &self.replica.upstream);
+            self.finish.lane.client.worker.complaints.on_break(&self.routed.route.id, &self.replica.upstream);
             self.routed.metrics.broken_responses.add(1);
-            self.finish.client.worker.on_failure(&self.routed, &self.replica.upstream, Failure::Failed);
+            self.finish.lane.client.worker.on_failure(&self.routed, &self.replica.upstream, Failure::Failed);
         }
         if self.finish.version < Version::HTTP_11 {
             // Such a client takes the connection's end for the response's.
-            self.finish.client.watch.mark_broken();
+            self.finish.lane.watch.mark_broken();
         }
     }
 }
@@ -89,18 +89,19 @@ impl Exchange {
 
 impl Drop for Finish {
     fn drop(&mut self) {
-        self.client.worker.on_request_end();
+        let client = &self.lane.client;
+        client.worker.on_request_end();
         let status = self.status.map_or(Ended::NO_STATUS, |status| status.as_u16());
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes());
         let (outcome, bytes_out, took) = (self.outcome, self.bytes_out, self.started.elapsed());
         let ended = Ended { status, outcome, bytes_in, bytes_out, took };
         match &self.metrics {
             Some(metrics) => metrics.on_end(&ended),
-            None => self.client.worker.shard.unrouted.add(&ended),
+            None => client.worker.shard.unrouted.add(&ended),
         }
-        self.sight.end(&self.client, &ended);
+        self.sight.end(client, &ended);
         if self.goes_on {
-            self.client.watch.enter(Phase::Idle, self.client.worker.idle(self.client.idle.get()));
+            self.lane.watch.enter(Phase::Idle, client.worker.idle(client.idle.get()));
         }
     }
 }

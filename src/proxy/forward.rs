@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, request};
 
 use crate::model::{Ordinal, Timeouts};
 use crate::proxy::body::{BodyError, Fate, RequestBody, UploadFate};
-use crate::proxy::connection::Client;
+use crate::proxy::connection::Lane;
 use crate::proxy::errors::ForwardError;
 use crate::proxy::health::Failure;
 use crate::proxy::http1::{CallError, Connection, HeadLimits, ReplicaBody};
@@ -39,7 +39,7 @@ struct Failed {
 
 /// One request's tries.
 struct Tries<'r> {
-    client: &'r Client,
+    lane: &'r Lane,
     routed: &'r mut Rc<Routed>,
     hash: u64,
     head: request::Parts,
@@ -67,7 +67,7 @@ struct Tries<'r> {
 /// # Errors
 /// No replica answered; the error of the last one that was tried.
 pub(super) async fn forward(
-    client: &Client,
+    lane: &Lane,
     routed: &mut Rc<Routed>,
     hash: u64,
     request: Request<RequestBody>,
@@ -76,7 +76,7 @@ pub(super) async fn forward(
     let attempts = routed.route.policy.retries.attempts;
     let (head, body) = request.into_parts();
     let mut tries = Tries {
-        client,
+        lane,
         routed,
         hash,
         fate: body.fate(),
@@ -106,7 +106,7 @@ impl Tries<'_> {
                 Err(_) if self.refresh() => continue,
                 Err(error) => return Err(last.unwrap_or_else(|| error.into())),
             };
-            let replica = self.client.worker.replica(lease.upstream(), self.routed);
+            let replica = self.lane.client.worker.replica(lease.upstream(), self.routed);
             replica.picks.add(1);
             self.routed.metrics.on_pick(first, despite);
             self.sight.on_try(&replica.upstream, first);
@@ -121,9 +121,9 @@ impl Tries<'_> {
             self.sight.on_failure(error.reason());
             let blame = blame(&error);
             if blame != Failure::NotTheirs {
-                self.client.worker.complaints.on_try(&self.routed.route.id, &replica.upstream, &error);
+                self.lane.client.worker.complaints.on_try(&self.routed.route.id, &replica.upstream, &error);
             }
-            self.client.worker.on_failure(self.routed, &replica.upstream, blame);
+            self.lane.client.worker.on_failure(self.routed, &replica.upstream, blame);
             let goes_on = if sent { self.repeat(&error) } else { self.go_elsewhere(&error) };
             if !goes_on {
                 return Err(error);
@@ -140,7 +140,7 @@ impl Tries<'_> {
     async fn on_replica(&mut self, replica: &Replica) -> Result<Response<ReplicaBody<ReplicaStream>>, Failed> {
         let timeouts = self.routed.route.policy.timeouts;
         while let Some(connection) = replica.check_out() {
-            self.client.worker.shard.upstream_reused.add(1);
+            self.lane.client.worker.shard.upstream_reused.add(1);
             match self.send(connection, replica, &timeouts).await {
                 Err(Failed { sent: false, .. }) => {}
                 // A replica may close what is idle at any time, so a break there says nothing about it; and its keys
@@ -154,8 +154,8 @@ impl Tries<'_> {
                 done => return done,
             }
         }
-        self.client.worker.shard.upstream_new.add(1);
-        let config = &self.client.worker.config;
+        self.lane.client.worker.shard.upstream_new.add(1);
+        let config = &self.lane.client.worker.config;
         let heads = HeadLimits { bytes: config.max_header_bytes, fields: config.max_headers };
         match replica.connect(heads, timeouts.connect).await {
             Ok(connection) => self.send(connection, replica, &timeouts).await,
@@ -169,7 +169,7 @@ impl Tries<'_> {
         replica: &Replica,
         timeouts: &Timeouts,
     ) -> Result<Response<ReplicaBody<ReplicaStream>>, Failed> {
-        let watch = &self.client.watch;
+        let watch = &self.lane.watch;
         match &self.fate {
             Some(fate) if fate.get() != Fate::Done => watch.enter(Phase::Upload, timeouts.idle),
             _ => watch.enter(Phase::Await, timeouts.response_header),
@@ -221,7 +221,7 @@ impl Tries<'_> {
         if !may || self.is_over_budget {
             return false;
         }
-        if !self.routed.budget.withdraw(self.client.worker.second(), retries.budget_percent) {
+        if !self.routed.budget.withdraw(self.lane.client.worker.second(), retries.budget_percent) {
             self.is_over_budget = true;
             self.routed.metrics.retries_over_budget.add(1);
             return false;
@@ -240,7 +240,7 @@ impl Tries<'_> {
 
     /// Goes on with a newer table, where there is one: a pick that failed, or a replica that did, may just have met a swap.
     fn refresh(&mut self) -> bool {
-        let Some(newer) = self.client.worker.newer(&self.routed.route) else { return false };
+        let Some(newer) = self.lane.client.worker.newer(&self.routed.route) else { return false };
         *self.routed = newer;
         // An ordinal with another replica by now is a candidate again.
         let seats = self.routed.route.seats();

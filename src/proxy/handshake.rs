@@ -17,8 +17,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
-use crate::proxy::connection::{self, Client, LINGER, LINGER_BYTES, Open, Secured, Socket};
+use crate::proxy::connection::{self, Client, Secured};
 use crate::proxy::metrics::Handshake;
+use crate::proxy::socket::{LINGER, LINGER_BYTES, Open, Protocol, Socket};
 use crate::proxy::watch::{Phase, Watch};
 
 /// A record that begins a handshake (RFC 8446 §5.1). No request of HTTP begins so.
@@ -54,7 +55,12 @@ pub(super) async fn run(client: Rc<Client>, stream: TcpStream, open: Open) {
             let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
             shard.on_handshake(if is_resumed { Handshake::Resumed } else { Handshake::Full });
             watch.enter(Phase::Idle, client.worker.idle(client.idle.get()));
-            connection::run(client, stream, open).await;
+            let protocol = match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Protocol::Http2,
+                // Without a word it is HTTP/1 (RFC 9113 §3.2).
+                _ => Protocol::Http1,
+            };
+            connection::run(client, stream, protocol, open).await;
         }
         Err(outcome) => shard.on_handshake(outcome),
     }

@@ -76,7 +76,11 @@ pub(super) fn prepare_request(
     if nominated(headers).any(|name| NOT_NOMINABLE.contains(&name)) {
         return Err(Reason::BadConnection);
     }
-    strip_hop_by_hop(headers);
+    if version == Version::HTTP_2 {
+        prepare_http2(headers);
+    } else {
+        strip_hop_by_hop(headers);
+    }
     remove_all(headers, is_alias);
     headers.remove(PROXY_AUTHORIZATION);
     // hyper has refused what is no length.
@@ -90,7 +94,11 @@ pub(super) fn prepare_request(
         headers.insert(UPGRADE, protocol.clone());
     }
     origin.sign(headers, scheme);
-    let via = if version < Version::HTTP_11 { "1.0 ringhold" } else { "1.1 ringhold" };
+    let via = match version {
+        Version::HTTP_2 => "2.0 ringhold",
+        Version::HTTP_11 => "1.1 ringhold",
+        _ => "1.0 ringhold",
+    };
     headers.append(VIA, HeaderValue::from_static(via));
     Ok(upgrade)
 }
@@ -209,6 +217,28 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     } else {
         // Only chunks can have trailers; hyper passes on those that are announced.
         headers.remove(TRAILER);
+    }
+}
+
+/// HTTP/2 has no hop-by-hop fields but TE: whoever sends others gets its stream reset (RFC 9113 §8.2.2).
+fn prepare_http2(headers: &mut HeaderMap) {
+    headers.remove(TE);
+    if headers.contains_key(CONTENT_LENGTH) {
+        // Goes on without chunks, so without trailers.
+        headers.remove(TRAILER);
+    }
+    join_cookies(headers);
+}
+
+/// A cookie may come in crumbs, for the compression's sake; HTTP/1 knows one field only (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(mut cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        cookie.set_sensitive(true);
+        headers.insert(COOKIE, cookie);
     }
 }
 

@@ -9,11 +9,14 @@ use crate::proxy::errors::Reason;
 /// A name of 253 bytes (RFC 1035 §2.3.4), its root dot and a port. Every suffix of it may be looked up.
 const MAX_LENGTH: usize = 260;
 
-/// Brings the request to origin form with one valid Host. The target's authority wins over the header.
+/// Brings the request to origin form with one valid Host. The target's authority wins over the header; on HTTP/2 it has
+/// no user, and they must agree (RFC 9113 §8.3.1).
 ///
 /// # Errors
-/// Host is missing on HTTP/1.1, there is more than one, it is none, or the target is for CONNECT.
+/// Host is missing on HTTP/1.1, there is more than one, it is none, it is not the authority of HTTP/2, or the target is
+/// for CONNECT.
 pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
+    let is_http2 = request.version() == Version::HTTP_2;
     let mut hosts = request.headers().get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
@@ -21,6 +24,7 @@ pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
     }
     match first {
         Some(host) if !is_valid(host) => return Err(Reason::BadHost),
+        None if is_http2 && request.uri().authority().is_some() => {}
         None if request.version() >= Version::HTTP_11 => return Err(Reason::BadHost),
         _ => {}
     }
@@ -31,9 +35,12 @@ pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
         if !is_valid(&host) {
             return Err(Reason::BadHost);
         }
+        if is_http2 && (authority.as_str() != host || !is_same(request.headers().get(HOST), &host)) {
+            return Err(Reason::BadHost);
+        }
         // Without a path this asks of the server as a whole (RFC 9112 §3.2.4). With the root as its path it looks the
         // same here, and rarely means anything else.
-        let asks_of_server = target == "/" && request.method() == Method::OPTIONS;
+        let asks_of_server = !is_http2 && target == "/" && request.method() == Method::OPTIONS;
         let target = if asks_of_server { PathAndQuery::from_static("*") } else { target.clone() };
         request.headers_mut().insert(HOST, host);
         *request.uri_mut() = Uri::from(target);
@@ -68,6 +75,11 @@ fn is_valid(host: &HeaderValue) -> bool {
         Some(b':') => end > 0 && bytes[end + 1..].iter().all(u8::is_ascii_digit),
         _ => !bytes.contains(&b'@') && Authority::try_from(bytes).is_ok(),
     }
+}
+
+/// Whether a header, where there is one, names the same host.
+fn is_same(header: Option<&HeaderValue>, host: &HeaderValue) -> bool {
+    header.is_none_or(|header| header.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
 }
 
 fn without_userinfo(authority: &Authority) -> &str {

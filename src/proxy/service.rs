@@ -6,14 +6,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, HOST, SET_COOKIE, UPGRADE};
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SET_COOKIE, UPGRADE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::proxy::body::{Fate, RequestBody, ResponseBody};
-use crate::proxy::connection::Client;
+use crate::proxy::connection::{Client, Lane};
 use crate::proxy::errors::{Reason, RequestEnd, accept};
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::forward::{Answer, forward};
@@ -37,20 +38,20 @@ struct Refused {
 }
 
 /// Answers a request: with a replica's response, or with our own words.
-pub(super) async fn handle(
-    client: Rc<Client>,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
+pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     let started = Instant::now();
-    client.watch.mark_served();
+    let client = &lane.client;
+    lane.watch.mark_served();
     client.on_request();
     let is_too_much = !client.worker.on_request();
-    client.watch.enter(Phase::Await, client.idle.get());
+    lane.watch.enter(Phase::Await, client.idle.get());
     let (accept, version) = (accept(request.headers()), request.version());
+    // hyper leaves out an answer's body on HTTP/1 alone.
+    let wants_head = lane.is_stream() && request.method() == Method::HEAD;
     let source = client.origin.source(request.headers(), &client.worker.config.trusted_proxies);
     let finish = Finish {
         sight: client.worker.sights.begin(&request, &source),
-        client: Rc::clone(&client),
+        lane: Rc::clone(&lane),
         metrics: None,
         status: None,
         outcome: Outcome::Left,
@@ -64,31 +65,36 @@ pub(super) async fn handle(
         let end = request_end(&request);
         Err(Refused { reason: Reason::Overloaded, end, finish })
     } else {
-        proxy(&client, &source, request, finish).await
+        proxy(&lane, &source, request, finish).await
     };
     let mut response = match answered {
         Ok(response) => response,
         Err(Refused { reason, end, mut finish }) => {
-            client.watch.enter(Phase::Stream, client.idle.get());
+            lane.watch.enter(Phase::Stream, client.idle.get());
             if end == RequestEnd::Unread {
-                client.watch.mark_unread();
+                lane.watch.mark_unread();
             }
             (finish.status, finish.outcome) = (Some(reason.status()), Outcome::Own(reason));
-            reason.response(accept.as_ref(), end).map(|bytes| ResponseBody::own(bytes, finish))
+            let response = reason.response(accept.as_ref(), end);
+            response.map(|bytes| ResponseBody::own(if wants_head { Bytes::new() } else { bytes }, finish))
         }
     };
-    if client.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if lane.is_stream() {
+        // Its connection goes on, and says itself when it does not (RFC 9113 §8.2.2).
+        response.headers_mut().remove(CONNECTION);
+    } else if client.is_closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }
 
 async fn proxy(
-    client: &Rc<Client>,
+    lane: &Rc<Lane>,
     source: &HeaderValue,
     mut request: Request<Incoming>,
     mut finish: Finish,
 ) -> Result<Response<ResponseBody>, Refused> {
+    let client = &lane.client;
     let end = request_end(&request);
     let mut routed = match admit(client, &mut request) {
         Ok(routed) => routed,
@@ -108,10 +114,13 @@ async fn proxy(
     client.worker.shard.on_source(key.source);
 
     let version = request.version();
-    let upgrade = match headers::prepare_request(request.headers_mut(), version, &client.origin, client.scheme()) {
+    let mut upgrade = match headers::prepare_request(request.headers_mut(), version, &client.origin, client.scheme()) {
         Ok(upgrade) => upgrade,
         Err(reason) => return Err(Refused { reason, end, finish }),
     };
+    if upgrade::is_websocket(&request) {
+        upgrade = Some(upgrade::ask_by_upgrade(&mut request));
+    }
     let asked = Asked {
         upgrade: upgrade.map(|offered| (offered, hyper::upgrade::on(&mut request))),
         set_cookie: key.set_cookie,
@@ -121,16 +130,16 @@ async fn proxy(
         headers::set_chunked(request.headers_mut());
     }
     let timeouts = policy.timeouts;
-    let request = request
-        .map(|body| RequestBody::new(body, policy.limits.max_body_bytes, &client.watch, timeouts.response_header));
+    let request =
+        request.map(|body| RequestBody::new(body, policy.limits.max_body_bytes, &lane.watch, timeouts.response_header));
     let fate = request.body().fate();
     finish.upload.clone_from(&fate);
     let end = || match fate.as_ref().map(|fate| fate.get()) {
         None | Some(Fate::Done) => RequestEnd::Read,
         Some(Fate::AwaitsClient | Fate::AwaitsReplica | Fate::TooLarge | Fate::Broken) => RequestEnd::Unread,
     };
-    match forward(client, &mut routed, key.hash, request, &mut finish.sight).await {
-        Ok(answer) => respond(client, routed, answer, asked, finish).map_err(|(reason, finish)| Refused {
+    match forward(lane, &mut routed, key.hash, request, &mut finish.sight).await {
+        Ok(answer) => respond(lane, routed, answer, asked, finish).map_err(|(reason, finish)| Refused {
             reason,
             end: end(),
             finish,
@@ -149,8 +158,13 @@ fn request_end(request: &Request<Incoming>) -> RequestEnd {
 
 /// Finds the route, unless the request is one that we do not take.
 fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>, Reason> {
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+    let is_connect = *request.method() == Method::CONNECT && !upgrade::is_websocket(request);
+    if is_connect || *request.method() == Method::TRACE {
         return Err(Reason::MethodNotAllowed);
+    }
+    // hyper sees to it on HTTP/1 alone.
+    if request.headers().len() > client.worker.config.max_headers {
+        return Err(Reason::TooManyFields);
     }
     host::normalize(request)?;
     if !headers::is_coding_supported(request.headers()) {
@@ -169,7 +183,7 @@ fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>,
 }
 
 fn respond(
-    client: &Rc<Client>,
+    lane: &Rc<Lane>,
     routed: Rc<Routed>,
     answer: Answer,
     asked: Asked,
@@ -185,8 +199,13 @@ fn respond(
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     *response.version_mut() = Version::HTTP_11;
+    let is_stream = lane.is_stream();
+    if is_stream && asked.upgrade.is_some() && response.status().is_success() {
+        // To a CONNECT a success is the beginning of a tunnel, and this one has not begun.
+        return Err((Reason::BadResponse, finish));
+    }
     if !switched {
-        client.watch.enter(Phase::Stream, idle);
+        lane.watch.enter(Phase::Stream, idle);
         let exchange = Exchange { routed, replica, lease: Some(lease), finish };
         return Ok(response.map(|inner| ResponseBody::replica(inner, exchange)));
     }
@@ -202,18 +221,25 @@ fn respond(
     if !headers::is_offered(&offered, &protocol) {
         return Err((Reason::BadResponse, finish));
     }
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    response.headers_mut().insert(UPGRADE, protocol);
+    if is_stream {
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+        finish.status = Some(StatusCode::OK);
+    } else {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert(UPGRADE, protocol);
+    }
     (finish.goes_on, finish.outcome) = (false, Outcome::Whole);
     replica.upstream.record_success();
     let traffic = upgrade::Traffic {
-        client: Rc::clone(client),
+        lane: Rc::clone(lane),
         metrics: Arc::clone(&routed.metrics),
         sight: finish.sight.take(),
+        status: response.status(),
         started: finish.started,
         bytes_in: Cell::new(0),
         bytes_out: Cell::new(0),
     };
     upgrade::start(to_client, to_replica, lease, idle, traffic);
-    Ok(response.map(|()| ResponseBody::own(bytes::Bytes::new(), finish)))
+    Ok(response.map(|()| ResponseBody::own(Bytes::new(), finish)))
 }

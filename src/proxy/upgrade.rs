@@ -1,4 +1,7 @@
 //! After a 101: a tunnel that copies bytes both ways until one side ends, nothing moves for too long, or we stop.
+//!
+//! On HTTP/2 a client asks for a WebSocket with an extended CONNECT (RFC 8441) and tunnels through its stream; to the
+//! replica it looks as on HTTP/1.1.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -9,72 +12,118 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
+use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 
-use crate::proxy::connection::Client;
+use crate::proxy::connection::Lane;
 use crate::proxy::http1::Upgraded;
 use crate::proxy::metrics::RouteMetrics;
 use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::replica_stream::ReplicaStream;
 use crate::proxy::sight::Sight;
-use crate::proxy::watch::Phase;
+use crate::proxy::watch::{Phase, Watch};
 use crate::routes::Lease;
 
 /// What passes through a tunnel: counted as it does, and told when the tunnel ends.
 pub(super) struct Traffic {
-    pub(super) client: Rc<Client>,
+    pub(super) lane: Rc<Lane>,
     pub(super) metrics: Arc<RouteMetrics>,
     pub(super) sight: Sight,
+    /// That the client got: of HTTP/1, or of HTTP/2.
+    pub(super) status: StatusCode,
     pub(super) started: Instant,
     pub(super) bytes_in: Cell<u64>,
     pub(super) bytes_out: Cell<u64>,
 }
 
-/// The client's side of a tunnel.
+/// The client's side of a tunnel. It tells the watch what moves, which on HTTP/1 its socket does already.
 struct Counted<T> {
     io: T,
     traffic: Rc<Traffic>,
 }
 
+/// Whether a request asks for a WebSocket on a stream of HTTP/2, as no other CONNECT may.
+pub(super) fn is_websocket<B>(request: &Request<B>) -> bool {
+    let protocol = || request.extensions().get::<Protocol>();
+    request.version() == Version::HTTP_2
+        && request.method() == Method::CONNECT
+        && protocol().is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+/// Turns such a request into what asks for the same on HTTP/1.1 (RFC 8441 §5.1, RFC 6455 §4.1).
+pub(super) fn ask_by_upgrade<B>(request: &mut Request<B>) -> HeaderValue {
+    let websocket = HeaderValue::from_static("websocket");
+    *request.method_mut() = Method::GET;
+    let headers = request.headers_mut();
+    headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, websocket.clone());
+    headers.insert(SEC_WEBSOCKET_KEY, nonce());
+    websocket
+}
+
+/// Sixteen random bytes in base64: of the last digit before the padding only two bits count.
+fn nonce() -> HeaderValue {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut nonce = [b'='; 24];
+    nonce[..22].fill_with(|| DIGITS[fastrand::usize(..DIGITS.len())]);
+    nonce[21] = DIGITS[16 * fastrand::usize(..4)];
+    HeaderValue::from_bytes(&nonce).expect("digits are visible ASCII")
+}
+
 /// Starts a tunnel. The replica is leased until it ends.
 pub(super) fn start(
     to_client: OnUpgrade,
-    mut replica: Upgraded<ReplicaStream>,
+    to_replica: Upgraded<ReplicaStream>,
     lease: Lease,
     idle: Duration,
     traffic: Traffic,
 ) {
-    let client = Rc::clone(&traffic.client);
-    let watch = Arc::clone(&client.watch);
-    watch.enter(Phase::Tunnel, idle);
-    let tunnel = async move {
-        let _lease = lease;
-        // Bytes are seen where they pass the client's socket, which the upgraded connection still goes through.
-        let Ok(client) = to_client.await else { return };
-        let mut client = Counted { io: TokioIo::new(client), traffic: Rc::new(traffic) };
-        watch.adopt().await;
-        {
-            let mut copying = pin!(copy_bidirectional(&mut client, &mut replica));
-            poll_fn(|cx| if watch.is_expired() { Poll::Ready(()) } else { copying.as_mut().poll(cx).map(drop) }).await;
+    let lane = Rc::clone(&traffic.lane);
+    lane.watch.enter(Phase::Tunnel, idle);
+    let tunnel = {
+        let lane = Rc::clone(&lane);
+        async move {
+            let _lease = lease;
+            let Ok(client) = to_client.await else { return };
+            let client = Counted { io: TokioIo::new(client), traffic: Rc::new(traffic) };
+            copy(client, to_replica, &lane.watch).await;
         }
-        // Both sides learn that it is over before the sockets go. They may be gone already.
-        let _ = client.shutdown().await;
-        let _ = replica.shutdown().await;
     };
-    client.worker.spawn(&client.watch, tunnel);
+    if lane.is_stream() {
+        // Its connection is on the worker's list for as long as it has streams.
+        drop(tokio::task::spawn_local(tunnel));
+    } else {
+        lane.client.worker.spawn(&lane.client, tunnel);
+    }
+}
+
+async fn copy<T: AsyncRead + AsyncWrite + Unpin>(
+    mut client: Counted<T>,
+    mut replica: Upgraded<ReplicaStream>,
+    watch: &Watch,
+) {
+    watch.adopt().await;
+    {
+        let mut copying = pin!(copy_bidirectional(&mut client, &mut replica));
+        poll_fn(|cx| if watch.is_expired() { Poll::Ready(()) } else { copying.as_mut().poll(cx).map(drop) }).await;
+    }
+    // Both sides learn that it is over before the sockets go. They may be gone already.
+    let _ = client.shutdown().await;
+    let _ = replica.shutdown().await;
 }
 
 // === impl Traffic ===
 
 impl Drop for Traffic {
     fn drop(&mut self) {
-        let (status, outcome) = (StatusCode::SWITCHING_PROTOCOLS.as_u16(), Outcome::Whole);
+        let (status, outcome) = (self.status.as_u16(), Outcome::Whole);
         let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
         let ended = Ended { status, outcome, bytes_in, bytes_out, took: self.started.elapsed() };
-        self.sight.end(&self.client, &ended);
+        self.sight.end(&self.lane.client, &ended);
     }
 }
 
@@ -85,6 +134,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let read = (buf.filled().len() - before) as u64;
+        self.traffic.lane.watch.on_move();
         self.traffic.bytes_in.set(self.traffic.bytes_in.get() + read);
         self.traffic.metrics.bytes_in.add(read);
         Poll::Ready(Ok(()))
@@ -94,6 +144,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+        self.traffic.lane.watch.on_move();
         self.traffic.bytes_out.set(self.traffic.bytes_out.get() + written as u64);
         self.traffic.metrics.bytes_out.add(written as u64);
         Poll::Ready(Ok(written))
@@ -105,5 +156,22 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_is_sixteen_bytes_in_base64() {
+        for _ in 0..100 {
+            let nonce = nonce();
+            let (digits, padding) = nonce.as_bytes().split_at(22);
+            assert_eq!(padding, b"==");
+            assert!(digits.iter().all(|digit| digit.is_ascii_alphanumeric() || matches!(digit, b'+' | b'/')));
+            assert!(matches!(digits[21], b'A' | b'Q' | b'g' | b'w'), "{nonce:?}");
+        }
+        assert_ne!(nonce(), nonce());
     }
 }

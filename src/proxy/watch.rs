@@ -1,4 +1,4 @@
-//! What a client connection waits for and for how long, without a clock on the hot path.
+//! What a client connection, or one of its streams, waits for and for how long, without a clock on the hot path.
 //!
 //! Whoever moves the connection on stores a phase; bytes that pass leave a mark. Only the worker's sweeper looks at
 //! the time, a few times a second: it turns phases and marks into deadlines and wakes what is overdue. So a request
@@ -30,9 +30,13 @@ pub(super) enum Phase {
     Tunnel,
     /// TLS is being agreed on. Its bytes pass beneath whoever leaves marks, so none extends it.
     Handshake,
+    /// The connection speaks HTTP/2 and has no open stream. Nothing extends it, or PINGs could hold it for ever.
+    Vacant,
+    /// The connection speaks HTTP/2 and has open streams, each with a watch of its own. Lasts as long as they.
+    Shared,
 }
 
-/// Shared by a connection's task, its socket and the sweeper, which all run on one thread. Atomics only because hyper
+/// Shared by a connection's or stream's task, the socket and the sweeper, which all run on one thread. Atomics only because hyper
 /// wants sockets that could be sent to another.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -50,7 +54,7 @@ pub(super) struct Watch {
     served: AtomicBool,
     /// When the phase ends, in milliseconds of the sweeper's clock.
     due: AtomicU64,
-    /// The task that has the connection.
+    /// The task that has the connection or stream.
     task: Mutex<Option<Waker>>,
     pace: Pace,
     /// The request's client may still be sending when the connection ends.
@@ -131,7 +135,9 @@ impl Watch {
             3 => Phase::Await,
             4 => Phase::Stream,
             5 => Phase::Tunnel,
-            _ => Phase::Handshake,
+            6 => Phase::Handshake,
+            7 => Phase::Vacant,
+            _ => Phase::Shared,
         }
     }
 
@@ -178,11 +184,11 @@ impl Watch {
         }
     }
 
-    /// For the sweeper, whose clock says so many milliseconds: wakes the connection once when it is overdue.
+    /// For the sweeper, whose clock says so many milliseconds: wakes the task once when it is overdue.
     pub(super) fn sweep(&self, now: u64, rate: Option<Rate>) {
         let entered = self.entered.swap(false, Relaxed);
         let moved = self.moved.swap(false, Relaxed);
-        let extends = !matches!(self.phase(), Phase::Head | Phase::Await);
+        let extends = !matches!(self.phase(), Phase::Head | Phase::Await | Phase::Handshake | Phase::Vacant);
         let has_pace = matches!(self.phase(), Phase::Idle | Phase::Upload | Phase::Stream);
         let is_too_slow = rate.filter(|_| has_pace).is_some_and(|rate| {
             if entered {

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use crate::proxy::ProxyConfig;
 use crate::proxy::accept::OpenPort;
 use crate::proxy::complaints::Complaints;
+use crate::proxy::connection::Client;
 use crate::proxy::health::{Failure, Health};
 use crate::proxy::key::Keys;
 use crate::proxy::metrics::Shard;
@@ -80,7 +81,7 @@ pub(super) struct Worker {
 }
 
 struct Entry {
-    watch: Arc<Watch>,
+    client: Rc<Client>,
     task: AbortHandle,
 }
 
@@ -103,14 +104,14 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut commands: mpsc::Unbo
             }
             Command::Close { port, done } => {
                 if let Some(port) = ports.remove(&port) {
-                    port.close().await;
+                    port.close(&worker).await;
                 }
                 // Nobody may be waiting any more.
                 let _ = done.send(());
             }
             Command::Drain { deadline, cut } => {
                 for (_, port) in ports.drain() {
-                    port.close().await;
+                    port.close(&worker).await;
                 }
                 let _ = cut.send(worker.drain(deadline).await);
                 return;
@@ -233,7 +234,7 @@ impl Worker {
     }
 
     /// Runs a connection's task, swept and drained with the others.
-    pub(super) fn spawn(self: &Rc<Self>, watch: &Arc<Watch>, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn spawn(self: &Rc<Self>, client: &Rc<Client>, task: impl Future<Output = ()> + 'static) {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
         let registration = Registration { worker: Rc::clone(self), id };
@@ -241,7 +242,7 @@ impl Worker {
             let _registration = registration;
             task.await;
         });
-        let entry = Entry { watch: Arc::clone(watch), task: task.abort_handle() };
+        let entry = Entry { client: Rc::clone(client), task: task.abort_handle() };
         if self.connections.borrow_mut().insert(id, entry).is_none() {
             self.busy.notify_one();
         }
@@ -255,8 +256,9 @@ impl Worker {
             tokio::time::sleep(SWEEP).await;
             let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.tick.set(self.tick.get() + 1);
-            for entry in self.connections.borrow().values() {
-                entry.watch.sweep(now, self.client_rate);
+            for Entry { client, .. } in self.connections.borrow().values() {
+                client.watch.sweep(now, self.client_rate);
+                client.streams.sweep(now, self.client_rate);
             }
             self.sights.flush();
             let pooled = self.routing.borrow().expire(self.tick.get().saturating_sub(idle_sweeps));
@@ -277,12 +279,12 @@ impl Worker {
     /// returns how many those were.
     async fn drain(&self, deadline: Duration) -> usize {
         self.draining.set(true);
-        for Entry { watch, .. } in self.connections.borrow().values() {
-            let phase = watch.phase();
-            if matches!(phase, Phase::Idle | Phase::Handshake) {
-                watch.enter(phase, IDLE_GRACE);
+        for Entry { client, .. } in self.connections.borrow().values() {
+            let phase = client.watch.phase();
+            if matches!(phase, Phase::Idle | Phase::Vacant | Phase::Handshake) {
+                client.watch.enter(phase, IDLE_GRACE);
             }
-            watch.wake();
+            client.watch.wake();
         }
         let grace = self.config.tunnel_grace.min(deadline);
         if self.emptied(grace).await {
@@ -295,7 +297,8 @@ impl Worker {
         let cut = tunnels + self.connections.borrow().len();
         // Those that began since.
         self.close_tunnels();
-        for Entry { watch, task } in self.connections.borrow().values() {
+        for Entry { client, task } in self.connections.borrow().values() {
+            let watch = &client.watch;
             if watch.phase() != Phase::Tunnel {
                 // Who is idle and still here has not taken the end of its response.
                 if matches!(watch.phase(), Phase::Stream | Phase::Idle) && watch.has_served() {
@@ -321,13 +324,26 @@ impl Worker {
 
     /// Has every tunnel close both its sides in order; returns how many there are.
     fn close_tunnels(&self) -> usize {
-        let connections = self.connections.borrow();
-        let tunnels = connections.values().filter(|entry| entry.watch.phase() == Phase::Tunnel);
-        let close = |Entry { watch, .. }: &Entry| {
-            watch.expire();
-            watch.wake();
+        let mut count = 0;
+        let mut close = |watch: &Watch| {
+            if watch.phase() == Phase::Tunnel {
+                watch.expire();
+                watch.wake();
+                count += 1;
+            }
         };
-        tunnels.inspect(|entry| close(entry)).count()
+        for Entry { client, .. } in self.connections.borrow().values() {
+            close(&client.watch);
+            client.streams.for_each(&mut close);
+        }
+        count
+    }
+
+    /// Has every connection look whether it is to close.
+    pub(super) fn wake_all(&self) {
+        for Entry { client, .. } in self.connections.borrow().values() {
+            client.watch.wake();
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::TlsVersion;
 use crate::tls::{Certificate, TlsError, provider};
 
 /// What is spoken after the handshake, the best first (ALPN).
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// From [`TlsVersion::Tls13`] on.
 static SINCE_13: [&SupportedProtocolVersion; 1] = [&version::TLS13];

@@ -9,6 +9,7 @@ mod errors;
 mod headers;
 mod health;
 mod hops;
+mod http2;
 mod keys;
 mod lifecycle;
 mod limits;
