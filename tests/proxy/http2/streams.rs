@@ -99,7 +99,8 @@ async fn a_client_that_resets_a_stream_takes_its_request_along() {
     eventually("the lease is back", || fixture.in_flight() == 0).await;
     assert_eq!(client.ask(to(1)).await.body, "b");
     assert!(!fixture.is_ejected(0));
-    let cancelled = "ringhold_requests_total{namespace=\"default\",loadbalancer=\"web\",code=\"499\",reason=\"ClientGone\"} 1";
+    let cancelled =
+        "ringhold_requests_total{namespace=\"default\",loadbalancer=\"web\",code=\"499\",reason=\"ClientGone\"} 1";
     assert!(fixture.metrics().contains(cancelled), "{}", fixture.metrics());
 }
 
