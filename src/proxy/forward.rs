@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::HOST;
-use http::{HeaderValue, Request, Response, request};
+use http::{HeaderValue, Request, Response};
 
 use crate::model::{Ordinal, Timeouts};
 use crate::proxy::body::{BodyError, Fate, RequestBody, UploadFate};
@@ -37,12 +37,13 @@ struct Failed {
     sent: bool,
 }
 
-/// One request's tries.
-struct Tries<'r> {
+/// One request's tries. What is large stays where it is, for every step of a future would copy it.
+struct Tries<'r, B> {
     lane: &'r Lane,
     routed: &'r mut Rc<Routed>,
     hash: u64,
-    head: request::Parts,
+    /// Its head.
+    request: &'r mut Request<B>,
     /// Empty while it is on its way, and then it can't be sent again.
     body: RequestBody,
     fate: Option<UploadFate>,
@@ -66,23 +67,23 @@ struct Tries<'r> {
 ///
 /// # Errors
 /// No replica answered; the error of the last one that was tried.
-pub(super) async fn forward(
+pub(super) async fn forward<B>(
     lane: &Lane,
     routed: &mut Rc<Routed>,
     hash: u64,
-    request: Request<RequestBody>,
+    request: &mut Request<B>,
+    body: RequestBody,
     sight: &mut Sight,
 ) -> Result<Answer, ForwardError> {
     let attempts = routed.route.policy.retries.attempts;
-    let (head, body) = request.into_parts();
     let mut tries = Tries {
         lane,
         routed,
         hash,
         fate: body.fate(),
-        lacks_host: !head.headers.contains_key(HOST),
-        repeatable: attempts > 0 && matches!(body, RequestBody::Empty) && is_idempotent(&head.method),
-        head,
+        lacks_host: !request.headers().contains_key(HOST),
+        repeatable: attempts > 0 && matches!(body, RequestBody::Empty) && is_idempotent(request.method()),
+        request,
         body,
         repeats: 0,
         connect_timeouts: 0,
@@ -97,7 +98,7 @@ pub(super) async fn forward(
 
 // === impl Tries ===
 
-impl Tries<'_> {
+impl<B> Tries<'_, B> {
     async fn run(&mut self) -> Result<Answer, ForwardError> {
         let mut last = None;
         loop {
@@ -176,17 +177,21 @@ impl Tries<'_> {
         }
         if self.lacks_host {
             let host = HeaderValue::from_maybe_shared(replica.upstream.address.to_string());
-            self.head.headers.insert(HOST, host.expect("addresses are written in visible ASCII"));
+            self.request.headers_mut().insert(HOST, host.expect("addresses are written in visible ASCII"));
         }
-        self.sight.on_send(&mut self.head.headers);
+        self.sight.on_send(self.request.headers_mut());
         let body = std::mem::replace(&mut self.body, RequestBody::Empty);
-        let mut call = connection.call(&self.head, body);
+        let mut call = connection.call(self.request, body);
         let answered = poll_fn(|cx| match call.poll_head(cx) {
             Poll::Pending if watch.is_expired() => Poll::Ready(None),
             polled => polled.map(Some),
         });
         match answered.await {
-            Some(Ok(head)) => Ok(call.into_response(head)),
+            Some(Ok(head)) => {
+                let mut spare = std::mem::take(self.request.headers_mut());
+                spare.clear();
+                Ok(call.into_response(head, spare))
+            }
             Some(Err(CallError::Unsent(error))) => {
                 self.body = call.into_unsent();
                 Err(Failed { error: ForwardError::Reset(error), sent: false })

@@ -61,6 +61,22 @@ const NOT_TRAILING: [HeaderName; 16] = [
     PROXY_CONNECTION,
 ];
 
+/// Which fields that ask for something a head has, found in one pass: most heads have hardly any, and to look for each of
+/// them by its name would cost more than all else here.
+#[derive(Debug, Default, Clone, Copy)]
+struct Found {
+    connection: bool,
+    /// Any of those that belong to a connection, Connection itself aside.
+    hop_by_hop: bool,
+    length: bool,
+    /// Any that says who asked.
+    forwarded: bool,
+    alias: bool,
+    proxy_authorization: bool,
+    proxy_authenticate: bool,
+    reason: bool,
+}
+
 /// Prepares a request's head for the replica. Returns the protocol that the client wants to switch to.
 ///
 /// # Errors
@@ -71,20 +87,27 @@ pub(super) fn prepare_request(
     origin: &Origin,
     scheme: &'static str,
 ) -> Result<Option<HeaderValue>, Reason> {
-    let upgrade = wanted_upgrade(headers, version);
-    let keep_trailers = headers.contains_key(TE) && names(headers, &TE, "trailers");
-    if nominated(headers).any(|name| NOT_NOMINABLE.contains(&name)) {
+    let found = Found::of(headers);
+    let upgrade = if found.hop_by_hop { wanted_upgrade(headers, version) } else { None };
+    let keep_trailers = found.hop_by_hop && names(headers, &TE, "trailers");
+    if found.connection && nominated(headers).any(|name| NOT_NOMINABLE.contains(&name)) {
         return Err(Reason::BadConnection);
     }
     if version == Version::HTTP_2 {
         prepare_http2(headers);
     } else {
-        strip_hop_by_hop(headers);
+        strip_hop_by_hop(headers, found);
     }
-    remove_all(headers, is_alias);
-    headers.remove(PROXY_AUTHORIZATION);
-    // hyper has refused what is no length.
-    let _ = normalize_length(headers);
+    if found.alias {
+        remove_all(headers, is_alias);
+    }
+    if found.proxy_authorization {
+        headers.remove(PROXY_AUTHORIZATION);
+    }
+    if found.length {
+        // hyper has refused what is no length.
+        let _ = normalize_length(headers);
+    }
     if keep_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
@@ -93,7 +116,7 @@ pub(super) fn prepare_request(
         headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
-    origin.sign(headers, scheme);
+    origin.sign(headers, scheme, found.forwarded);
     let via = match version {
         Version::HTTP_2 => "2.0 ringhold",
         Version::HTTP_11 => "1.1 ringhold",
@@ -105,10 +128,15 @@ pub(super) fn prepare_request(
 
 /// Prepares a response's head for the client.
 pub(super) fn prepare_response(headers: &mut HeaderMap) {
-    strip_hop_by_hop(headers);
-    headers.remove(PROXY_AUTHENTICATE);
-    // Says that an answer is ours.
-    headers.remove(REASON_HEADER);
+    let found = Found::of(headers);
+    strip_hop_by_hop(headers, found);
+    if found.proxy_authenticate {
+        headers.remove(PROXY_AUTHENTICATE);
+    }
+    if found.reason {
+        // Says that an answer is ours.
+        headers.remove(REASON_HEADER);
+    }
 }
 
 /// Whether the body has no transfer coding but `chunked`, once: another would be lost, for each hop codes anew.
@@ -199,13 +227,16 @@ pub(super) fn is_offered(offered: &HeaderValue, chosen: &HeaderValue) -> bool {
     members(chosen).all(|chosen| members(offered).any(|offered| offered.eq_ignore_ascii_case(chosen)))
 }
 
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
+fn strip_hop_by_hop(headers: &mut HeaderMap, found: Found) {
+    if found.connection {
         let nominated: Vec<HeaderName> = nominated(headers).filter(|name| !NOT_NOMINABLE.contains(name)).collect();
         for name in nominated {
             headers.remove(name);
         }
         headers.remove(CONNECTION);
+    }
+    if !found.hop_by_hop {
+        return;
     }
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
@@ -217,6 +248,28 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     } else {
         // Only chunks can have trailers; hyper passes on those that are announced.
         headers.remove(TRAILER);
+    }
+}
+
+impl Found {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "connection" => found.connection = true,
+                "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade" => {
+                    found.hop_by_hop = true;
+                }
+                "content-length" => found.length = true,
+                "forwarded" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-port" | "x-forwarded-proto"
+                | "x-real-ip" => found.forwarded = true,
+                "proxy-authorization" => found.proxy_authorization = true,
+                "proxy-authenticate" => found.proxy_authenticate = true,
+                "x-ringhold-reason" => found.reason = true,
+                other => found.alias |= other.contains('_'),
+            }
+        }
+        found
     }
 }
 
@@ -287,7 +340,8 @@ mod tests {
             ("authorization", "b"),
             ("accept", "c"),
         ]);
-        strip_hop_by_hop(&mut headers);
+        let found = Found::of(&headers);
+        strip_hop_by_hop(&mut headers, found);
         assert_eq!(headers, map(&[("host", "a"), ("content-length", "3"), ("authorization", "b"), ("accept", "c")]));
     }
 

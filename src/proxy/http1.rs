@@ -20,13 +20,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderName, Method, Response, StatusCode, request};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::ext::ReasonPhrase;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use crate::proxy::body::{BodyError, RequestBody};
+use crate::proxy::http1::body::Decoder;
 use crate::proxy::http1::head::Head;
 use crate::proxy::http1::outbox::Outbox;
 
@@ -44,7 +45,7 @@ pub(super) struct HeadLimits {
     pub(super) fields: usize,
 }
 
-/// A connection to a replica.
+/// A connection to a replica, with all of the exchange that it has now. It is moved in its box alone.
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     stream: S,
@@ -54,17 +55,20 @@ pub(super) struct Connection<S> {
     outbox: Outbox,
     /// Room for the next read; grows while reads fill it.
     room: usize,
+    /// An empty map with memory, for the next response's fields.
+    spare: HeaderMap,
+    method: Method,
+    upload: Upload,
+    /// Bytes of interim responses so far.
+    interim: usize,
+    /// Of the response's body.
+    decoder: Decoder,
+    keeps_alive: bool,
 }
 
 /// An exchange whose response has not begun.
 #[derive(Debug)]
-pub(super) struct Call<S> {
-    connection: Box<Connection<S>>,
-    upload: Upload,
-    method: Method,
-    /// Bytes of interim responses so far.
-    interim: usize,
-}
+pub(super) struct Call<S>(Box<Connection<S>>);
 
 /// A request's body on its way.
 #[derive(Debug)]
@@ -111,7 +115,19 @@ pub(super) struct Upgraded<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Boxed, for it moves with every exchange from the pool to the call, to the response's body and back.
     pub(super) fn new(stream: S, limits: HeadLimits) -> Box<Self> {
-        Box::new(Self { stream, limits, inbox: BytesMut::new(), outbox: Outbox::default(), room: SMALL_READ })
+        Box::new(Self {
+            stream,
+            limits,
+            inbox: BytesMut::new(),
+            outbox: Outbox::default(),
+            room: SMALL_READ,
+            spare: HeaderMap::new(),
+            method: Method::GET,
+            upload: Upload::ENDED,
+            interim: 0,
+            decoder: Decoder::Ended,
+            keeps_alive: true,
+        })
     }
 
     /// Whether it can still be used: neither ended by the replica nor with a response to nothing. To be asked between
@@ -123,12 +139,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Begins an exchange. The head is written when the call is polled first.
-    pub(super) fn call(mut self: Box<Self>, head: &request::Parts, body: RequestBody) -> Call<S> {
+    pub(super) fn call<B>(mut self: Box<Self>, head: &Request<B>, body: RequestBody) -> Call<S> {
         self.outbox.begin();
         head::encode(head, self.outbox.head());
-        let state = if matches!(body, RequestBody::Empty) { UploadState::Ended } else { UploadState::Open };
-        let upload = Upload { body, is_chunked: head::is_chunked(head), trailers: head::trailers(head), state };
-        Call { connection: self, upload, method: head.method.clone(), interim: 0 }
+        self.upload = match body {
+            RequestBody::Empty => Upload::ENDED,
+            body => Upload {
+                body,
+                is_chunked: head::is_chunked(head.headers()),
+                trailers: head::trailers(head.headers()),
+                state: UploadState::Open,
+            },
+        };
+        (self.method, self.interim) = (head.method().clone(), 0);
+        Call(self)
     }
 
     /// Reads once. `false`: the replica sends no more.
@@ -143,32 +167,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Sends what there is to send. Ready when all of it has gone, or when no more will be taken.
-    fn poll_send(&mut self, cx: &mut Context<'_>, upload: &mut Upload) -> Poll<Result<(), CallError>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        let Self { stream, outbox, upload, .. } = self;
         if upload.state == UploadState::Refused {
             return Poll::Ready(Ok(()));
         }
         loop {
-            while upload.state == UploadState::Open && self.outbox.has_room() {
+            while upload.state == UploadState::Open && outbox.has_room() {
                 let is_end = match Pin::new(&mut upload.body).poll_frame(cx) {
                     Poll::Pending => break,
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(CallError::Body(error))),
                     Poll::Ready(Some(Ok(frame))) => {
-                        self.outbox.push(frame, upload.is_chunked, &upload.trailers);
+                        outbox.push(frame, upload.is_chunked, &upload.trailers);
                         upload.body.is_end_stream()
                     }
                     Poll::Ready(None) => true,
                 };
                 if is_end {
-                    self.outbox.end(upload.is_chunked);
+                    outbox.end(upload.is_chunked);
                     upload.state = UploadState::Ended;
                 }
             }
-            if self.outbox.is_empty() {
+            if outbox.is_empty() {
                 return if upload.state == UploadState::Open { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
-            match ready!(self.outbox.poll_write(cx, &mut self.stream)) {
+            match ready!(outbox.poll_write(cx, stream)) {
                 Ok(()) => {}
-                Err(error) if self.outbox.is_untouched() => return Poll::Ready(Err(CallError::Unsent(error))),
+                Err(error) if outbox.is_untouched() => return Poll::Ready(Err(CallError::Unsent(error))),
                 Err(_) => {
                     // It may have answered before it had read everything.
                     upload.state = UploadState::Refused;
@@ -191,18 +216,18 @@ impl Upload {
 impl<S: AsyncRead + AsyncWrite + Unpin> Call<S> {
     /// Sends the request and waits for the head of its response, which may come before all has been sent.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
-        let Self { connection, upload, method, interim } = self;
-        if let Poll::Ready(sent) = connection.poll_send(cx, upload) {
+        let connection = &mut *self.0;
+        if let Poll::Ready(sent) = connection.poll_send(cx) {
             sent?;
         }
         loop {
-            let before = connection.inbox.len();
-            let head =
-                head::take(&mut connection.inbox, method, connection.limits).map_err(|_| CallError::BadResponse)?;
+            let Connection { inbox, method, limits, spare, interim, .. } = connection;
+            let before = inbox.len();
+            let head = head::take(inbox, method, *limits, spare).map_err(|_| CallError::BadResponse)?;
             match head {
                 None => {}
                 Some(head) if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS => {
-                    *interim += before - connection.inbox.len();
+                    *interim += before - inbox.len();
                     if *interim > MAX_INTERIM {
                         return Poll::Ready(Err(CallError::BadResponse));
                     }
@@ -221,10 +246,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Call<S> {
         }
     }
 
-    /// The response that begins with this head.
-    pub(super) fn into_response(self, head: Head) -> Response<ReplicaBody<S>> {
+    /// The response that begins with this head. An empty map that nobody needs serves the next one.
+    pub(super) fn into_response(self, head: Head, spare: HeaderMap) -> Response<ReplicaBody<S>> {
         let Head { status, reason, headers, framing, keeps_alive } = head;
-        let mut response = Response::new(ReplicaBody::new(self.connection, self.upload, framing, keeps_alive));
+        let mut connection = self.0;
+        (connection.spare, connection.decoder, connection.keeps_alive) = (spare, Decoder::new(framing), keeps_alive);
+        let mut response = Response::new(ReplicaBody::new(connection));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
@@ -235,8 +262,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Call<S> {
 
     /// The body of a request that was not sent, whole again.
     pub(super) fn into_unsent(self) -> RequestBody {
-        let mut body = self.upload.body;
-        body.put_back(self.connection.outbox.into_taken());
+        let connection = *self.0;
+        let mut body = connection.upload.body;
+        body.put_back(connection.outbox.into_taken());
         body
     }
 }

@@ -63,7 +63,8 @@ impl Origin {
     }
 
     /// Tells the replica who asked, and of whom, and how. What a trusted proxy says stays, with this hop behind it.
-    pub(super) fn sign(&self, headers: &mut HeaderMap, scheme: &'static str) {
+    /// `is_told`: whether the head says anything of that already.
+    pub(super) fn sign(&self, headers: &mut HeaderMap, scheme: &'static str, is_told: bool) {
         let host = headers.get(HOST).cloned();
         if self.is_trusted {
             append(headers, X_FORWARDED_FOR, &self.peer);
@@ -72,15 +73,16 @@ impl Origin {
                 headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
             }
         } else {
-            headers.remove(FORWARDED);
-            headers.remove(X_FORWARDED_PORT);
-            headers.remove(X_REAL_IP);
+            if is_told {
+                for name in [FORWARDED, X_FORWARDED_HOST, X_FORWARDED_PORT, X_REAL_IP] {
+                    headers.remove(name);
+                }
+            }
             headers.insert(X_FORWARDED_FOR, self.peer.clone());
             headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-            match &host {
-                Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
-                None => headers.remove(X_FORWARDED_HOST),
-            };
+            if let Some(host) = &host {
+                headers.insert(X_FORWARDED_HOST, host.clone());
+            }
         }
         if self.tells_forwarded
             && let Some(element) = self.element(host.as_ref(), scheme)
@@ -201,13 +203,13 @@ mod tests {
             ("forwarded", "for=1.1.1.1"),
         ];
         let mut headers = map(&said);
-        origin("10.0.0.1", false).sign(&mut headers, "http");
+        origin("10.0.0.1", false).sign(&mut headers, "http", true);
         let mut expected = map(&said);
         expected.insert("x-forwarded-for", HeaderValue::from_static("9.9.9.9, 1.1.1.1, 10.0.0.1"));
         assert_eq!(headers, expected);
 
         let mut headers = map(&said);
-        origin("9.9.9.9", false).sign(&mut headers, "http");
+        origin("9.9.9.9", false).sign(&mut headers, "http", true);
         let ours = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "a")];
         assert_eq!(headers, map(&[&[("host", "a")], &ours[..]].concat()));
     }
@@ -215,7 +217,7 @@ mod tests {
     #[test]
     fn where_a_trusted_proxy_says_nothing_we_do() {
         let mut headers = map(&[("host", "a")]);
-        origin("10.0.0.1", false).sign(&mut headers, "http");
+        origin("10.0.0.1", false).sign(&mut headers, "http", true);
         let ours = [("x-forwarded-for", "10.0.0.1"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "a")];
         assert_eq!(headers, map(&[&[("host", "a")], &ours[..]].concat()));
     }
@@ -224,7 +226,7 @@ mod tests {
     fn forwarded_is_written_as_rfc_7239_wants_it() {
         let forwarded = |peer: &str, fields: &[(&'static str, &'static str)]| {
             let mut headers = map(fields);
-            origin(peer, true).sign(&mut headers, "http");
+            origin(peer, true).sign(&mut headers, "http", true);
             assert_eq!(headers.get_all(FORWARDED).iter().count(), 1);
             headers[FORWARDED].to_str().unwrap().to_owned()
         };

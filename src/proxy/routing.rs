@@ -17,6 +17,9 @@ pub(super) struct Routed {
     pub(super) budget: Rc<Budget>,
 }
 
+/// Nobody outside chooses addresses, so their hash may be a fast one.
+type ByAddress<T> = HashMap<usize, T, foldhash::fast::RandomState>;
+
 /// Looks routes and replicas up.
 pub(super) struct Routing {
     reader: Reader,
@@ -24,10 +27,10 @@ pub(super) struct Routing {
     /// Of which table `routed` is.
     version: u64,
     /// By the address of the route, which each entry keeps alive.
-    routed: HashMap<usize, Rc<Routed>>,
+    routed: ByAddress<Rc<Routed>>,
     budgets: HashMap<FleetId, Rc<Budget>>,
     /// By the address of the upstream, which each entry keeps alive.
-    replicas: HashMap<usize, Rc<Replica>>,
+    replicas: ByAddress<Rc<Replica>>,
 }
 
 // === impl Routing ===

@@ -13,7 +13,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use crate::proxy::body::{Fate, RequestBody, ResponseBody};
+use crate::proxy::body::{Fate, RequestBody, ResponseBody, UploadFate};
 use crate::proxy::connection::{Client, Lane};
 use crate::proxy::errors::{Reason, RequestEnd, accept};
 use crate::proxy::exchange::{Exchange, Finish};
@@ -30,11 +30,17 @@ struct Asked {
     set_cookie: Option<HeaderValue>,
 }
 
-/// A request that gets our own words.
+/// A replica's answer to a request.
+struct Proxied {
+    routed: Rc<Routed>,
+    answer: Answer,
+    asked: Asked,
+}
+
+/// Why a request gets our own words.
 struct Refused {
     reason: Reason,
     end: RequestEnd,
-    finish: Finish,
 }
 
 /// Answers a request: with a replica's response, or with our own words.
@@ -49,7 +55,7 @@ pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result
     // hyper leaves out an answer's body on HTTP/1 alone.
     let wants_head = lane.is_stream() && request.method() == Method::HEAD;
     let source = client.origin.source(request.headers(), &client.worker.config.trusted_proxies);
-    let finish = Finish {
+    let mut finish = Finish {
         sight: client.worker.sights.begin(&request, &source),
         lane: Rc::clone(&lane),
         metrics: None,
@@ -61,15 +67,23 @@ pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result
         version,
         goes_on: true,
     };
-    let answered = if is_too_much {
-        let end = request_end(&request);
-        Err(Refused { reason: Reason::Overloaded, end, finish })
+    // Stays here to the end, for it is large; only its body goes on.
+    let mut request = request.map(Some);
+    let proxied = if is_too_much {
+        Err(Refused { reason: Reason::Overloaded, end: request_end(&request) })
     } else {
-        proxy(&lane, &source, request, finish).await
+        proxy(&lane, &source, &mut request, &mut finish).await
+    };
+    let answered = match proxied {
+        Ok(proxied) => respond(&lane, proxied, finish).map_err(|(reason, finish)| {
+            let end = upload_end(finish.upload.as_ref());
+            (Refused { reason, end }, finish)
+        }),
+        Err(refused) => Err((refused, finish)),
     };
     let mut response = match answered {
         Ok(response) => response,
-        Err(Refused { reason, end, mut finish }) => {
+        Err((Refused { reason, end }, mut finish)) => {
             lane.watch.enter(Phase::Stream, client.idle.get());
             if end == RequestEnd::Unread {
                 lane.watch.mark_unread();
@@ -91,73 +105,66 @@ pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result
 async fn proxy(
     lane: &Rc<Lane>,
     source: &HeaderValue,
-    mut request: Request<Incoming>,
-    mut finish: Finish,
-) -> Result<Response<ResponseBody>, Refused> {
+    request: &mut Request<Option<Incoming>>,
+    finish: &mut Finish,
+) -> Result<Proxied, Refused> {
     let client = &lane.client;
-    let end = request_end(&request);
-    let mut routed = match admit(client, &mut request) {
-        Ok(routed) => routed,
-        Err(reason) => return Err(Refused { reason, end, finish }),
-    };
+    let end = request_end(request);
+    let mut routed = admit(client, request).map_err(|reason| Refused { reason, end })?;
     finish.metrics = Some(Arc::clone(&routed.metrics));
     finish.sight.on_route(&routed);
     let policy = Arc::clone(&routed.route.policy);
     client.idle.set(policy.timeouts.idle);
     routed.budget.deposit(client.worker.second_of(finish.started));
-    let length = request.body().size_hint().exact();
+    let length = request.body().as_ref().and_then(|body| body.size_hint().exact());
     if policy.limits.max_body_bytes != 0 && length.is_some_and(|length| length > policy.limits.max_body_bytes) {
-        return Err(Refused { reason: Reason::BodyTooLarge, end, finish });
+        return Err(Refused { reason: Reason::BodyTooLarge, end });
     }
     let mut key = key::of(&policy, request.headers(), request.uri(), source, client.worker.keys());
     finish.sight.on_key(&mut key);
     client.worker.shard.on_source(key.source);
 
     let version = request.version();
-    let mut upgrade = match headers::prepare_request(request.headers_mut(), version, &client.origin, client.scheme()) {
-        Ok(upgrade) => upgrade,
-        Err(reason) => return Err(Refused { reason, end, finish }),
-    };
-    if upgrade::is_websocket(&request) {
-        upgrade = Some(upgrade::ask_by_upgrade(&mut request));
+    let upgrade = headers::prepare_request(request.headers_mut(), version, &client.origin, client.scheme());
+    let mut upgrade = upgrade.map_err(|reason| Refused { reason, end })?;
+    if upgrade::is_websocket(request) {
+        upgrade = Some(upgrade::ask_by_upgrade(request));
     }
     let asked = Asked {
-        upgrade: upgrade.map(|offered| (offered, hyper::upgrade::on(&mut request))),
+        upgrade: upgrade.map(|offered| (offered, hyper::upgrade::on(&mut *request))),
         set_cookie: key.set_cookie,
     };
-    *request.version_mut() = Version::HTTP_11;
     if length.is_none() {
         headers::set_chunked(request.headers_mut());
     }
-    let timeouts = policy.timeouts;
-    let request =
-        request.map(|body| RequestBody::new(body, policy.limits.max_body_bytes, &lane.watch, timeouts.response_header));
-    let fate = request.body().fate();
-    finish.upload.clone_from(&fate);
-    let end = || match fate.as_ref().map(|fate| fate.get()) {
-        None | Some(Fate::Done) => RequestEnd::Read,
-        Some(Fate::AwaitsClient | Fate::AwaitsReplica | Fate::TooLarge | Fate::Broken) => RequestEnd::Unread,
-    };
-    match forward(lane, &mut routed, key.hash, request, &mut finish.sight).await {
-        Ok(answer) => respond(lane, routed, answer, asked, finish).map_err(|(reason, finish)| Refused {
-            reason,
-            end: end(),
-            finish,
-        }),
+    let (limit, timeout) = (policy.limits.max_body_bytes, policy.timeouts.response_header);
+    let body = request.body_mut().take();
+    let body = body.map_or(RequestBody::Empty, |body| RequestBody::new(body, limit, &lane.watch, timeout));
+    finish.upload = body.fate();
+    match forward(lane, &mut routed, key.hash, request, body, &mut finish.sight).await {
+        Ok(answer) => Ok(Proxied { routed, answer, asked }),
         Err(error) => {
             client.worker.complaints.on_no_answer(&routed.route.id, &error);
             tracing::debug!(fleet = %routed.route.id, error = &error as &dyn std::error::Error, "no answer");
-            Err(Refused { reason: error.reason(), end: end(), finish })
+            Err(Refused { reason: error.reason(), end: upload_end(finish.upload.as_ref()) })
         }
     }
 }
 
-fn request_end(request: &Request<Incoming>) -> RequestEnd {
-    if request.body().is_end_stream() { RequestEnd::Read } else { RequestEnd::Unread }
+fn request_end(request: &Request<Option<Incoming>>) -> RequestEnd {
+    let is_end = request.body().as_ref().is_none_or(Body::is_end_stream);
+    if is_end { RequestEnd::Read } else { RequestEnd::Unread }
+}
+
+fn upload_end(upload: Option<&UploadFate>) -> RequestEnd {
+    match upload.map(|fate| fate.get()) {
+        None | Some(Fate::Done) => RequestEnd::Read,
+        Some(Fate::AwaitsClient | Fate::AwaitsReplica | Fate::TooLarge | Fate::Broken) => RequestEnd::Unread,
+    }
 }
 
 /// Finds the route, unless the request is one that we do not take.
-fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>, Reason> {
+fn admit<B>(client: &Client, request: &mut Request<B>) -> Result<Rc<Routed>, Reason> {
     let is_connect = *request.method() == Method::CONNECT && !upgrade::is_websocket(request);
     if is_connect || *request.method() == Method::TRACE {
         return Err(Reason::MethodNotAllowed);
@@ -184,9 +191,7 @@ fn admit(client: &Client, request: &mut Request<Incoming>) -> Result<Rc<Routed>,
 
 fn respond(
     lane: &Rc<Lane>,
-    routed: Rc<Routed>,
-    answer: Answer,
-    asked: Asked,
+    Proxied { routed, answer, asked }: Proxied,
     mut finish: Finish,
 ) -> Result<Response<ResponseBody>, (Reason, Finish)> {
     let Answer { mut response, lease, replica } = answer;

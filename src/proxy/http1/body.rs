@@ -11,20 +11,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::proxy::http1::chunks::{Chunk, Chunks};
 use crate::proxy::http1::head::{Framing, Invalid};
-use crate::proxy::http1::{CallError, Connection, LARGE_READ, SMALL_READ, Upgraded, Upload, UploadState};
+use crate::proxy::http1::{CallError, Connection, LARGE_READ, SMALL_READ, Upgraded, UploadState};
 
 /// A replica's body, with the connection that it comes from.
 #[derive(Debug)]
 pub(in crate::proxy) struct ReplicaBody<S> {
     /// `None` once it was taken back.
     connection: Option<Box<Connection<S>>>,
-    upload: Upload,
-    decoder: Decoder,
-    keeps_alive: bool,
+    /// All of it has come.
+    is_ended: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Decoder {
+pub(super) enum Decoder {
     Length(u64),
     Chunked(Chunks),
     /// The connection's end is the body's.
@@ -35,20 +34,16 @@ enum Decoder {
 // === impl ReplicaBody ===
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ReplicaBody<S> {
-    pub(super) fn new(connection: Box<Connection<S>>, upload: Upload, framing: Framing, keeps_alive: bool) -> Self {
-        let decoder = match framing {
-            Framing::None | Framing::Length(0) => Decoder::Ended,
-            Framing::Length(length) => Decoder::Length(length),
-            Framing::Chunked => Decoder::Chunked(Chunks::new()),
-            Framing::Close => Decoder::Close,
-        };
-        Self { connection: Some(connection), upload, decoder, keeps_alive }
+    pub(super) fn new(connection: Box<Connection<S>>) -> Self {
+        Self { is_ended: connection.decoder.is_ended(), connection: Some(connection) }
     }
 
     /// The connection, if the exchange is over on both sides and another may follow.
     pub(in crate::proxy) fn take_connection(&mut self) -> Option<Box<Connection<S>>> {
-        let is_over = self.decoder.is_ended() && self.keeps_alive && self.upload.state == UploadState::Ended;
         self.connection.take().filter(|connection| {
+            let is_over = connection.decoder.is_ended()
+                && connection.keeps_alive
+                && connection.upload.state == UploadState::Ended;
             // What came behind the response was not asked for.
             is_over && connection.outbox.is_empty() && connection.inbox.is_empty()
         })
@@ -57,17 +52,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReplicaBody<S> {
     /// What is left to do when the response is complete and the request is not: to hand on the rest of its body, which
     /// the client is sending still.
     pub(in crate::proxy) fn take_rest(&mut self) -> Option<impl Future<Output = ()> + use<S>> {
-        let is_left = |connection: &mut Box<Connection<S>>| !connection.outbox.is_empty();
-        let is_left = match self.upload.state {
+        let mut connection = self.connection.take_if(|connection| match connection.upload.state {
             UploadState::Open => true,
-            UploadState::Ended => self.connection.as_mut().is_some_and(is_left),
+            UploadState::Ended => !connection.outbox.is_empty(),
             UploadState::Refused => false,
-        };
-        let mut connection = self.connection.take_if(|_| is_left)?;
-        let mut upload = std::mem::replace(&mut self.upload, Upload::ENDED);
+        })?;
         Some(async move {
             // Whoever breaks off ends it.
-            let _ = poll_fn(|cx| connection.poll_send(cx, &mut upload)).await;
+            let _ = poll_fn(|cx| connection.poll_send(cx)).await;
         })
     }
 
@@ -88,31 +80,53 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for ReplicaBody<S> {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let Self { connection: Some(connection), upload, decoder, .. } = self.get_mut() else {
-            return Poll::Ready(None);
-        };
-        if upload.state == UploadState::Open || !connection.outbox.is_empty() {
-            match connection.poll_send(cx, upload) {
+        let this = self.get_mut();
+        let Some(connection) = this.connection.as_deref_mut() else { return Poll::Ready(None) };
+        let polled = connection.poll_body(cx);
+        this.is_ended = connection.decoder.is_ended();
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.connection.as_ref().map(|connection| &connection.decoder) {
+            _ if self.is_ended => SizeHint::with_exact(0),
+            Some(Decoder::Length(left)) => SizeHint::with_exact(*left),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+// === impl Connection ===
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// The next piece of the response, with the request's body going on beside it.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.upload.state == UploadState::Open || !self.outbox.is_empty() {
+            match self.poll_send(cx) {
                 Poll::Pending | Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(CallError::Body(error))) => return Poll::Ready(Some(Err(io::Error::other(error)))),
-                Poll::Ready(Err(_)) => upload.state = UploadState::Refused,
+                Poll::Ready(Err(_)) => self.upload.state = UploadState::Refused,
             }
         }
         loop {
-            match decoder.take(&mut connection.inbox) {
+            match self.decoder.take(&mut self.inbox) {
                 Ok(Chunk::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(Chunk::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                 Ok(Chunk::Ended) => return Poll::Ready(None),
                 Ok(Chunk::Partial) => {}
                 Err(Invalid) => return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into()))),
             }
-            if let Decoder::Length(left) = decoder {
-                connection.room = usize::try_from(*left).unwrap_or(LARGE_READ).clamp(SMALL_READ, LARGE_READ);
+            if let Decoder::Length(left) = &self.decoder {
+                self.room = usize::try_from(*left).unwrap_or(LARGE_READ).clamp(SMALL_READ, LARGE_READ);
             }
-            match ready!(connection.poll_fill(cx)) {
+            match ready!(self.poll_fill(cx)) {
                 Ok(true) => {}
-                Ok(false) if *decoder == Decoder::Close => {
-                    *decoder = Decoder::Ended;
+                Ok(false) if self.decoder == Decoder::Close => {
+                    self.decoder = Decoder::Ended;
                     return Poll::Ready(None);
                 }
                 Ok(false) => return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
@@ -120,23 +134,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for ReplicaBody<S> {
             }
         }
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.decoder.is_ended()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self.decoder {
-            Decoder::Length(left) => SizeHint::with_exact(left),
-            Decoder::Ended => SizeHint::with_exact(0),
-            Decoder::Chunked(_) | Decoder::Close => SizeHint::default(),
-        }
-    }
 }
 
 // === impl Decoder ===
 
 impl Decoder {
+    pub(super) fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::None | Framing::Length(0) => Self::Ended,
+            Framing::Length(length) => Self::Length(length),
+            Framing::Chunked => Self::Chunked(Chunks::new()),
+            Framing::Close => Self::Close,
+        }
+    }
+
     fn is_ended(&self) -> bool {
         match self {
             Self::Ended => true,

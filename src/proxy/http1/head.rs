@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 
 use crate::proxy::http1::HeadLimits;
 use crate::proxy::{ProxyConfig, headers};
@@ -57,14 +57,14 @@ struct Place {
 pub(super) struct Invalid;
 
 /// Writes a request's head.
-pub(super) fn encode(head: &request::Parts, out: &mut Vec<u8>) {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+pub(super) fn encode<B>(head: &Request<B>, out: &mut Vec<u8>) {
+    let target = head.uri().path_and_query().map_or("/", |target| target.as_str());
     // An absolute target may lack a path (RFC 9112 §3.2.1).
     let root = if target.starts_with(['/', '*']) { "" } else { "/" };
-    for part in [head.method.as_str(), " ", root, target, " HTTP/1.1\r\n"] {
+    for part in [head.method().as_str(), " ", root, target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    for (name, value) in &head.headers {
+    for (name, value) in head.headers() {
         encode_field(name, value, out);
     }
     out.extend_from_slice(b"\r\n");
@@ -77,18 +77,23 @@ pub(super) fn encode_field(name: &HeaderName, value: &HeaderValue, out: &mut Vec
 }
 
 /// Whether the request's body has to be sent in chunks: so says the head, where its length is not known.
-pub(super) fn is_chunked(head: &request::Parts) -> bool {
-    head.headers.contains_key(TRANSFER_ENCODING)
+pub(super) fn is_chunked(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// The trailers that the request announces.
-pub(super) fn trailers(head: &request::Parts) -> Vec<HeaderName> {
-    let names = head.headers.get_all(TRAILER).iter().flat_map(headers::members);
+pub(super) fn trailers(headers: &HeaderMap) -> Vec<HeaderName> {
+    let names = headers.get_all(TRAILER).iter().flat_map(headers::members);
     names.filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
-/// Takes the response's head if all of it is there.
-pub(super) fn take(inbox: &mut BytesMut, method: &Method, limits: HeadLimits) -> Result<Option<Head>, Invalid> {
+/// Takes the response's head if all of it is there. Its fields get the memory of the spare map.
+pub(super) fn take(
+    inbox: &mut BytesMut,
+    method: &Method,
+    limits: HeadLimits,
+    spare: &mut HeaderMap,
+) -> Result<Option<Head>, Invalid> {
     if inbox.is_empty() {
         return Ok(None);
     }
@@ -107,7 +112,8 @@ pub(super) fn take(inbox: &mut BytesMut, method: &Method, limits: HeadLimits) ->
     };
     let bytes = inbox.split_to(line.length).freeze();
     let at = |(from, to): (u16, u16)| usize::from(from)..usize::from(to);
-    let mut headers = HeaderMap::with_capacity(line.fields);
+    let mut headers = std::mem::take(spare);
+    headers.reserve(line.fields);
     for Place { name, value } in &places[..line.fields] {
         let name = HeaderName::from_bytes(&bytes[at(*name)]).map_err(|_| Invalid)?;
         let value = HeaderValue::from_maybe_shared(bytes.slice(at(*value))).map_err(|_| Invalid)?;
@@ -189,7 +195,7 @@ mod tests {
     /// Framing, whether another request may follow, and what is left behind the head.
     fn read(method: &Method, text: &str) -> Result<Option<(Framing, bool, String)>, Invalid> {
         let mut inbox = BytesMut::from(text);
-        let head = take(&mut inbox, method, LIMITS)?;
+        let head = take(&mut inbox, method, LIMITS, &mut HeaderMap::new())?;
         let rest = String::from_utf8(inbox.to_vec()).expect("it is ASCII");
         Ok(head.map(|head| (head.framing, head.keeps_alive, rest)))
     }
