@@ -7,6 +7,7 @@
 
 mod accept;
 mod access_log;
+mod balance;
 mod body;
 mod complaints;
 mod connection;
@@ -55,6 +56,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::proxy::access_log::Writer;
+use crate::proxy::balance::{Loads, Workers};
 use crate::proxy::complaints::Complaints;
 use crate::proxy::health::Health;
 use crate::proxy::listen::Ports;
@@ -147,12 +149,14 @@ pub fn start(
     let shards: Arc<[Arc<Shard>]> = (0..config.workers.get()).map(|_| Arc::default()).collect();
     let log = config.access_log.as_ref().map(|log| Writer::start(&log.target, config.workers.get()).map(Arc::new));
     let log = log.transpose()?;
-    let (mut workers, mut threads) = (Vec::new(), Vec::new());
-    for (index, shard) in shards.iter().enumerate() {
-        let (commands, inbox) = mpsc::unbounded_channel();
+    let mut threads = Vec::new();
+    let (workers, inboxes): (Vec<_>, Vec<_>) = shards.iter().map(|_| mpsc::unbounded_channel()).unzip();
+    let loads = Loads::new(shards.len());
+    for (index, (shard, inbox)) in shards.iter().zip(inboxes).enumerate() {
         let sights = Sights::new(access_log::of_worker(&config, shard, log.as_deref()), config.tracer.clone());
         let (config, shard, health) = (Arc::clone(&config), Arc::clone(shard), Arc::clone(&health));
-        let shared = Shared { config, shard, health, sights, complaints: Arc::clone(&complaints) };
+        let all = Workers { loads: loads.clone(), own: index, inboxes: workers.clone() };
+        let shared = Shared { config, shard, health, sights, complaints: Arc::clone(&complaints), workers: all };
         let reader = reader.clone();
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new().name(format!("proxy-{index}")).spawn(move || {
@@ -166,12 +170,11 @@ pub fn start(
             }
         })?;
         is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the worker ended at its start")))?;
-        workers.push(commands);
         threads.push(thread);
     }
     let ports = Ports::new(config, workers.clone(), reader);
     let ports = tokio::spawn(ports.run(listen_requests));
-    Ok(ProxyHandle { workers, threads, ports, metrics: ProxyMetrics::new(shards, log.as_ref()), log })
+    Ok(ProxyHandle { workers, threads, ports, metrics: ProxyMetrics::new(shards, loads, log.as_ref()), log })
 }
 
 // === impl ProxyConfig ===

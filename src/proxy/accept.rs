@@ -44,6 +44,11 @@ impl OpenPort {
         Self { stop, withdrawn, accepting }
     }
 
+    /// Whether the port has been withdrawn, as its connections see it.
+    pub(super) fn withdrawn(&self) -> &Rc<Cell<bool>> {
+        &self.withdrawn
+    }
+
     /// Stops accepting; returns when the sockets are closed.
     pub(super) async fn close(self, worker: &Worker) {
         self.withdrawn.set(true);
@@ -75,7 +80,12 @@ async fn accept(
         tokio::select! {
             () = stop.cancelled() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => connection::serve(worker, stream, peer.ip(), port, withdrawn),
+                Ok((stream, peer)) => {
+                    let limit = worker.config.max_connections_per_worker;
+                    if let Err((stream, load)) = worker.workers.spread(stream, peer.ip(), port, limit) {
+                        connection::serve(worker, stream, peer.ip(), port, withdrawn, load);
+                    }
+                }
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
                     worker.complaints.on_accept(port, &error);
@@ -91,7 +101,11 @@ async fn accept(
         stream.set_nonblocking(true)?;
         Ok((tokio::net::TcpStream::from_std(stream)?, peer))
     };
-    empty(accept, |(stream, peer)| connection::serve(worker, stream, peer.ip(), port, withdrawn)).await;
+    // They stay here, for the others may have ended already.
+    let serve = |(stream, peer): (tokio::net::TcpStream, std::net::SocketAddr)| {
+        connection::serve(worker, stream, peer.ip(), port, withdrawn, worker.workers.take());
+    };
+    empty(accept, serve).await;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::model::FleetId;
+use crate::proxy::balance::Load;
 use crate::proxy::http2::streams::{OpenStream, Streams};
 use crate::proxy::metrics::Place;
 use crate::proxy::origin::Origin;
@@ -64,7 +65,14 @@ pub(super) struct Lane {
 }
 
 /// Serves a connection in a task of its own until it ends.
-pub(super) fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, port: u16, withdrawn: &Rc<Cell<bool>>) {
+pub(super) fn serve(
+    worker: &Rc<Worker>,
+    stream: TcpStream,
+    peer: IpAddr,
+    port: u16,
+    withdrawn: &Rc<Cell<bool>>,
+    load: Load,
+) {
     // A failure means that the connection is gone already; the first read will say so.
     let _ = stream.set_nodelay(true);
     let config = &worker.config;
@@ -76,7 +84,7 @@ pub(super) fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: IpAddr, port: 
             None => return worker.shard.refused.add(1),
         },
     };
-    let open = Open::new(&worker.shard, place);
+    let open = Open::new(&worker.shard, place, load);
     let client = Client::new(worker, origin, port, withdrawn);
     if worker.is_tls(port) {
         client.watch.enter(Phase::Handshake, config.header_read_timeout);
@@ -156,7 +164,7 @@ impl Client {
         let config = &worker.config;
         Rc::new(Self {
             worker: Rc::clone(worker),
-            watch: Arc::new(Watch::new(config.client_idle_timeout, config.header_read_timeout)),
+            watch: Arc::new(Watch::new(worker.idle(config.client_idle_timeout), config.header_read_timeout)),
             origin,
             port,
             requests: Cell::default(),

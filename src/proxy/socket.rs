@@ -11,6 +11,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::proxy::balance::Load;
 use crate::proxy::connection::Client;
 use crate::proxy::metrics::{Place, Shard};
 use crate::proxy::watch::{Phase, Watch};
@@ -56,6 +57,7 @@ pub(super) struct Open {
     shard: Arc<Shard>,
     /// Counts it for its client.
     _place: Option<Place>,
+    _load: Load,
 }
 
 /// How far the beginning of the stream has been understood.
@@ -78,9 +80,9 @@ impl Socket for TcpStream {
 // === impl Open ===
 
 impl Open {
-    pub(super) fn new(shard: &Arc<Shard>, place: Option<Place>) -> Self {
+    pub(super) fn new(shard: &Arc<Shard>, place: Option<Place>, load: Load) -> Self {
         shard.accepted.add(1);
-        Self { shard: Arc::clone(shard), _place: place }
+        Self { shard: Arc::clone(shard), _place: place, _load: load }
     }
 }
 

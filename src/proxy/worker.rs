@@ -1,6 +1,8 @@
 //! One worker: a thread with a runtime, listeners, connections, pool and counters of its own. Nothing on a request's
 //! way is shared with another worker but the replicas' in-flight counts.
 
+mod drain;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,13 +12,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::proxy::ProxyConfig;
 use crate::proxy::accept::OpenPort;
+use crate::proxy::balance::{Accepted, Workers};
 use crate::proxy::complaints::Complaints;
-use crate::proxy::connection::Client;
+use crate::proxy::connection::{self, Client};
 use crate::proxy::health::{Failure, Health};
 use crate::proxy::key::Keys;
 use crate::proxy::metrics::Shard;
@@ -24,7 +28,6 @@ use crate::proxy::pace::Rate;
 use crate::proxy::pool::Replica;
 use crate::proxy::routing::{Routed, Routing};
 use crate::proxy::sight::Sights;
-use crate::proxy::watch::{Phase, Watch};
 use crate::routes::{Reader, Route, Upstream};
 
 /// How often the sweeper looks at the clock while there is anything to look after.
@@ -42,6 +45,8 @@ pub(super) enum Command {
     Open { port: u16, listeners: Vec<TcpListener> },
     /// Stop accepting for this port; answered when its sockets are closed.
     Close { port: u16, done: oneshot::Sender<()> },
+    /// Serve a connection that another worker has accepted.
+    Adopt(Accepted),
     /// Stop; answers how many connections had to be cut at the deadline.
     Drain { deadline: Duration, cut: oneshot::Sender<usize> },
 }
@@ -53,6 +58,7 @@ pub(super) struct Shared {
     pub(super) health: Arc<Health>,
     pub(super) sights: Sights,
     pub(super) complaints: Arc<Complaints>,
+    pub(super) workers: Workers,
 }
 
 /// What a worker's tasks share.
@@ -66,6 +72,7 @@ pub(super) struct Worker {
     requests: Cell<usize>,
     pub(super) sights: Sights,
     pub(super) complaints: Arc<Complaints>,
+    pub(super) workers: Workers,
     health: Arc<Health>,
     routing: RefCell<Routing>,
     connections: RefCell<HashMap<u64, Entry>>,
@@ -109,11 +116,15 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut commands: mpsc::Unbo
                 // Nobody may be waiting any more.
                 let _ = done.send(());
             }
+            Command::Adopt(accepted) => {
+                let open = ports.get(&accepted.port);
+                worker.adopt(accepted, open);
+            }
             Command::Drain { deadline, cut } => {
                 for (_, port) in ports.drain() {
                     port.close(&worker).await;
                 }
-                let _ = cut.send(worker.drain(deadline).await);
+                let _ = cut.send(worker.drain_beside(deadline, &mut commands).await);
                 return;
             }
         }
@@ -123,7 +134,7 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut commands: mpsc::Unbo
 // === impl Worker ===
 
 impl Worker {
-    fn new(Shared { config, shard, health, sights, complaints }: Shared, reader: Reader) -> Self {
+    fn new(Shared { config, shard, health, sights, complaints, workers }: Shared, reader: Reader) -> Self {
         let mut http1 = http1::Builder::new();
         // Heads are timed by the watch, which costs no timer per request.
         http1.header_read_timeout(None).max_header_size(config.max_header_bytes);
@@ -143,6 +154,7 @@ impl Worker {
             requests: Cell::default(),
             sights,
             complaints,
+            workers,
             health,
             routing,
             connections: RefCell::default(),
@@ -275,68 +287,13 @@ impl Worker {
         }
     }
 
-    /// Waits until all connections have ended, closes tunnels after their grace and cuts the rest at the deadline;
-    /// returns how many those were.
-    async fn drain(&self, deadline: Duration) -> usize {
-        self.draining.set(true);
-        for Entry { client, .. } in self.connections.borrow().values() {
-            let phase = client.watch.phase();
-            if matches!(phase, Phase::Idle | Phase::Vacant | Phase::Handshake) {
-                client.watch.enter(phase, IDLE_GRACE);
-            }
-            client.watch.wake();
+    /// Serves a connection that another worker has accepted. If its port is no longer open, it gets one more answer.
+    fn adopt(self: &Rc<Self>, Accepted { stream, peer, port, load }: Accepted, open: Option<&OpenPort>) {
+        let withdrawn = open.map_or_else(|| Rc::new(Cell::new(true)), |open| Rc::clone(open.withdrawn()));
+        // What can't be registered is broken; there is nobody to tell.
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            connection::serve(self, stream, peer, port, &withdrawn, load);
         }
-        let grace = self.config.tunnel_grace.min(deadline);
-        if self.emptied(grace).await {
-            return 0;
-        }
-        let tunnels = self.close_tunnels();
-        if self.emptied(deadline - grace).await {
-            return tunnels;
-        }
-        let cut = tunnels + self.connections.borrow().len();
-        // Those that began since.
-        self.close_tunnels();
-        for Entry { client, task } in self.connections.borrow().values() {
-            let watch = &client.watch;
-            if watch.phase() != Phase::Tunnel {
-                // Who is idle and still here has not taken the end of its response.
-                if matches!(watch.phase(), Phase::Stream | Phase::Idle) && watch.has_served() {
-                    watch.mark_broken();
-                }
-                task.abort();
-            }
-        }
-        // Both take effect when their tasks run, which is now.
-        self.emptied(SWEEP).await;
-        cut
-    }
-
-    /// Waits until all connections have ended; false if they have not in this time.
-    async fn emptied(&self, limit: Duration) -> bool {
-        let emptied = async {
-            while !self.connections.borrow().is_empty() {
-                self.gone.notified().await;
-            }
-        };
-        tokio::time::timeout(limit, emptied).await.is_ok()
-    }
-
-    /// Has every tunnel close both its sides in order; returns how many there are.
-    fn close_tunnels(&self) -> usize {
-        let mut count = 0;
-        let mut close = |watch: &Watch| {
-            if watch.phase() == Phase::Tunnel {
-                watch.expire();
-                watch.wake();
-                count += 1;
-            }
-        };
-        for Entry { client, .. } in self.connections.borrow().values() {
-            close(&client.watch);
-            client.streams.for_each(&mut close);
-        }
-        count
     }
 
     /// Has every connection look whether it is to close.

@@ -38,6 +38,7 @@ const LABELS: &[&str] = &[
     "result",
     "source",
     "state",
+    "worker",
 ];
 
 /// What is said of one metric.

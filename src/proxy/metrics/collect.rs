@@ -10,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 
 use crate::model::{FleetId, Ordinal};
 use crate::proxy::access_log::{Writer, WriterStats};
+use crate::proxy::balance::Loads;
 use crate::proxy::metrics::Counter;
 use crate::proxy::metrics::ends::{DurationSums, EndSums};
 use crate::proxy::metrics::shard::{Handshake, Kind, RouteMetrics, Shard, Source};
@@ -19,6 +20,7 @@ use crate::routes::Verdict;
 #[derive(Debug, Clone)]
 pub struct ProxyMetrics {
     shards: Arc<[Arc<Shard>]>,
+    loads: Loads,
     log: Option<Arc<WriterStats>>,
 }
 
@@ -46,8 +48,8 @@ type Sums = BTreeMap<FleetId, Sum>;
 // === impl ProxyMetrics ===
 
 impl ProxyMetrics {
-    pub(in crate::proxy) fn new(shards: Arc<[Arc<Shard>]>, log: Option<&Arc<Writer>>) -> Self {
-        Self { shards, log: log.map(|log| log.stats()) }
+    pub(in crate::proxy) fn new(shards: Arc<[Arc<Shard>]>, loads: Loads, log: Option<&Arc<Writer>>) -> Self {
+        Self { shards, loads, log: log.map(|log| log.stats()) }
     }
 
     /// Connections that clients have open now.
@@ -131,7 +133,14 @@ impl ProxyMetrics {
         }
         let help = "Connections that clients have open";
         let mut gauge = encoder.encode_descriptor("ringhold_client_connections", help, None, MetricType::Gauge)?;
-        gauge.encode_gauge(&i64::try_from(self.client_connections()).unwrap_or(i64::MAX))
+        gauge.encode_gauge(&i64::try_from(self.client_connections()).unwrap_or(i64::MAX))?;
+        let help = "Connections that clients have open, by the worker that serves them";
+        let mut gauge = encoder.encode_descriptor("ringhold_worker_connections", help, None, MetricType::Gauge)?;
+        for worker in 0..self.shards.len() {
+            let load = i64::try_from(self.loads.of(worker)).unwrap_or(i64::MAX);
+            gauge.encode_family(&[("worker", worker.to_string())])?.encode_gauge(&load)?;
+        }
+        Ok(())
     }
 }
 
