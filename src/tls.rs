@@ -12,6 +12,7 @@ mod server;
 use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem;
 
 pub use certificate::{Certificate, CertificateError, Part};
 pub use client::{Authorities, AuthoritiesError, ClientTls};
@@ -25,4 +26,18 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustl
 /// What all configurations compute with.
 fn provider() -> Arc<CryptoProvider> {
     Arc::clone(&PROVIDER)
+}
+
+/// What is wrong with a text in PEM form. In our own words, for those of the parser repeat lines of the text, and where a
+/// key has lost its line ends that is the whole key.
+fn damage(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
+        pem::Error::IllegalSectionStart { .. } => {
+            "a BEGIN line does not end where it should; have line ends been lost?"
+        }
+        pem::Error::Base64Decode(_) => "a section is not in base64",
+        pem::Error::NoItemsFound => "it has no section of that kind",
+        _ => "it can't be read",
+    }
 }

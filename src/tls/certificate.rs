@@ -12,7 +12,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError as Verdict, Error, InconsistentKeys, RootCertStore};
 
-use crate::tls::provider;
+use crate::tls::{damage, provider};
 
 /// Earlier and later than any certificate.
 const BEGIN_OF_TIME: UnixTime = UnixTime::since_unix_epoch(Duration::ZERO);
@@ -49,8 +49,8 @@ pub enum CertificateError {
     Damaged {
         /// Where.
         part: Part,
-        /// The parser's words.
-        message: String,
+        /// What it lacks.
+        message: &'static str,
     },
     /// What it holds is of a kind that we don't know.
     #[error("can't be used ({message}); use a certificate of version 3 with an RSA, ECDSA or Ed25519 key")]
@@ -73,15 +73,15 @@ impl Certificate {
     /// # Errors
     /// There are none, or they don't.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
-        let damaged = |part, error: pem::Error| CertificateError::Damaged { part, message: error.to_string() };
+        let damaged = |part, error: &pem::Error| CertificateError::Damaged { part, message: damage(error) };
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-        let chain = chain.map_err(|error| damaged(Part::Certificate, error))?;
+        let chain = chain.map_err(|error| damaged(Part::Certificate, &error))?;
         let leaf = chain.first().ok_or(CertificateError::NoCertificate)?;
         let (not_before, not_after) = validity(leaf)?;
         let key = match PrivateKeyDer::from_pem_slice(key) {
             Ok(key) => key,
             Err(pem::Error::NoItemsFound) => return Err(CertificateError::NoKey),
-            Err(error) => return Err(damaged(Part::Key, error)),
+            Err(error) => return Err(damaged(Part::Key, &error)),
         };
         match CertifiedKey::from_der(chain, key, &provider()) {
             Ok(key) => Ok(Self { key: Arc::new(key), not_before, not_after }),
@@ -229,5 +229,22 @@ mod tests {
         let (chain, key) = mk_pair();
         let certificate = read(&chain, &key).unwrap();
         assert_eq!(format!("{certificate:?}"), "Certificate { not_after: 2030-01-01T00:00:00Z, .. }");
+        let lines: Vec<&str> = key.lines().collect();
+        let (secret, section) = (lines[1], lines[1..].join("\n"));
+        for damaged in [
+            lines.join(" "),
+            lines.join("\\n"),
+            lines.join(""),
+            key.replace("END", "END OF"),
+            key.replace(secret, &format!("{secret}*")),
+            format!("-----BEGIN {section}"),
+        ] {
+            let error = read(&chain, &damaged).unwrap_err();
+            assert_eq!(error.part(), Part::Key);
+            let told = format!("{error} {error:?}");
+            let bytes = format!("{:?}", secret.as_bytes());
+            let is_told = told.contains(secret) || told.contains(bytes.trim_matches(['[', ']']));
+            assert!(!is_told && told.len() < 300, "{told}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::tls::{TlsError, provider};
+use crate::tls::{TlsError, damage, provider};
 
 /// Who vouches for replicas.
 pub struct Authorities {
@@ -44,7 +44,7 @@ impl Authorities {
     /// There is none, or one can't be used.
     pub fn from_pem(text: &[u8]) -> Result<Self, AuthoritiesError> {
         let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-        let read = read.map_err(|error| AuthoritiesError::Damaged(error.to_string()))?;
+        let read = read.map_err(|error| AuthoritiesError::Damaged(damage(&error).to_owned()))?;
         if read.is_empty() {
             return Err(AuthoritiesError::None);
         }
@@ -107,5 +107,19 @@ impl PartialEq for ClientTls {
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientTls").field("name", &self.0.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_is_not_repeated() {
+        let cut = "-----BEGIN CERTIFICATE-----\nAAAA";
+        for text in [cut.to_owned(), cut.replace('\n', " "), cut.replace("AAAA", "****\n-----END CERTIFICATE-----")] {
+            let error = Authorities::from_pem(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("is damaged (a ") && !error.contains("[67") && !error.contains("[45"), "{error}");
+        }
     }
 }
