@@ -114,12 +114,13 @@ pub(super) struct Upgraded<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Boxed, for it moves with every exchange from the pool to the call, to the response's body and back.
-    pub(super) fn new(stream: S, limits: HeadLimits) -> Box<Self> {
+    /// `is_buffered`: the stream has to be flushed.
+    pub(super) fn new(stream: S, is_buffered: bool, limits: HeadLimits) -> Box<Self> {
         Box::new(Self {
             stream,
             limits,
             inbox: BytesMut::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(is_buffered),
             room: SMALL_READ,
             spare: HeaderMap::new(),
             method: Method::GET,
@@ -188,11 +189,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     upload.state = UploadState::Ended;
                 }
             }
-            if outbox.is_empty() {
-                return if upload.state == UploadState::Open { Poll::Pending } else { Poll::Ready(Ok(())) };
-            }
-            match ready!(outbox.poll_write(cx, stream)) {
-                Ok(()) => {}
+            let is_empty = outbox.is_empty();
+            let sent = if is_empty { outbox.poll_flush(cx, stream) } else { outbox.poll_write(cx, stream) };
+            match ready!(sent) {
+                Ok(()) if !is_empty => {}
+                Ok(()) if upload.state == UploadState::Open => return Poll::Pending,
+                Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) if outbox.is_untouched() => return Poll::Ready(Err(CallError::Unsent(error))),
                 Err(_) => {
                     // It may have answered before it had read everything.

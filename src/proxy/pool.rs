@@ -93,7 +93,8 @@ impl Replica {
             }
         };
         let stream = tokio::time::timeout(limit, connecting).await.unwrap_or(Err(ForwardError::ConnectTimeout))?;
-        Ok(Connection::new(stream, heads))
+        let is_buffered = matches!(stream, ReplicaStream::Secured(_));
+        Ok(Connection::new(stream, is_buffered, heads))
     }
 
     async fn open(&self) -> Result<TcpStream, ForwardError> {

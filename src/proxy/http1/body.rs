@@ -45,7 +45,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReplicaBody<S> {
                 && connection.keeps_alive
                 && connection.upload.state == UploadState::Ended;
             // What came behind the response was not asked for.
-            is_over && connection.outbox.is_empty() && connection.inbox.is_empty()
+            is_over && connection.outbox.is_gone() && connection.inbox.is_empty()
         })
     }
 
@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReplicaBody<S> {
     pub(in crate::proxy) fn take_rest(&mut self) -> Option<impl Future<Output = ()> + use<S>> {
         let mut connection = self.connection.take_if(|connection| match connection.upload.state {
             UploadState::Open => true,
-            UploadState::Ended => !connection.outbox.is_empty(),
+            UploadState::Ended => !connection.outbox.is_gone(),
             UploadState::Refused => false,
         })?;
         Some(async move {
@@ -105,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for ReplicaBody<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The next piece of the response, with the request's body going on beside it.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if self.upload.state == UploadState::Open || !self.outbox.is_empty() {
+        if self.upload.state == UploadState::Open || !self.outbox.is_gone() {
             match self.poll_send(cx) {
                 Poll::Pending | Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(CallError::Body(error))) => return Poll::Ready(Some(Err(io::Error::other(error)))),

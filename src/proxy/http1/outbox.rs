@@ -27,11 +27,20 @@ pub(super) struct Outbox {
     is_untouched: bool,
     /// The last chunk has been pushed.
     is_ended: bool,
+    /// The stream takes more than it passes on: TLS has records of its own that wait for the socket.
+    is_buffered: bool,
+    /// It may hold some of that.
+    needs_flush: bool,
 }
 
 // === impl Outbox ===
 
 impl Outbox {
+    /// Towards a stream that passes on what it takes, or one that is buffered.
+    pub(super) fn new(is_buffered: bool) -> Self {
+        Self { is_buffered, ..Self::default() }
+    }
+
     /// For another request.
     pub(super) fn begin(&mut self) {
         (self.is_untouched, self.is_ended) = (true, false);
@@ -47,8 +56,14 @@ impl Outbox {
         self.is_untouched
     }
 
+    /// Whether the stream has taken everything.
     pub(super) fn is_empty(&self) -> bool {
         self.at == self.plain.len() && self.data.is_empty() && self.tail.is_empty()
+    }
+
+    /// Whether everything is on its way to the replica.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_empty() && !self.needs_flush
     }
 
     /// Whether a frame can be pushed.
@@ -119,18 +134,38 @@ impl Outbox {
     ) -> Poll<io::Result<()>> {
         let plain = &self.plain[self.at..];
         let stream = Pin::new(stream);
-        let count = if self.data.is_empty() && self.tail.is_empty() {
-            ready!(stream.poll_write(cx, plain))?
+        let written = if self.data.is_empty() && self.tail.is_empty() {
+            ready!(stream.poll_write(cx, plain))
         } else {
             let parts = [IoSlice::new(plain), IoSlice::new(&self.data), IoSlice::new(self.tail)];
-            ready!(stream.poll_write_vectored(cx, &parts))?
+            ready!(stream.poll_write_vectored(cx, &parts))
         };
-        if count == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
+        let count = match written {
+            Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => count,
+            Err(error) => {
+                // It may have passed some on before it failed.
+                self.is_untouched &= !self.is_buffered;
+                return Poll::Ready(Err(error));
+            }
+        };
         self.is_untouched = false;
+        self.needs_flush = self.is_buffered;
         self.taken = None;
         self.advance(count);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Has the stream pass on what it holds.
+    pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+    ) -> Poll<io::Result<()>> {
+        if self.needs_flush {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.needs_flush = false;
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -152,5 +187,62 @@ impl Outbox {
     /// The body's frame that would have been written first.
     pub(super) fn into_taken(self) -> Option<Frame<Bytes>> {
         self.taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Answers writes and flushes as it is told to.
+    struct Scripted(VecDeque<Poll<io::Result<usize>>>);
+
+    impl AsyncWrite for Scripted {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.pop_front().expect("nothing more is written")
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.0.pop_front().expect("nothing more is flushed").map_ok(drop)
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn mk_outbox(is_buffered: bool) -> Outbox {
+        let mut outbox = Outbox::new(is_buffered);
+        outbox.begin();
+        outbox.head().extend_from_slice(b"head");
+        outbox
+    }
+
+    #[test]
+    fn what_a_buffered_stream_has_taken_is_gone_once_it_is_flushed() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut stream = Scripted([Poll::Ready(Ok(4)), Poll::Pending, Poll::Ready(Ok(0))].into());
+        let mut outbox = mk_outbox(true);
+        assert!(outbox.poll_write(&mut cx, &mut stream).is_ready() && outbox.is_empty() && !outbox.is_gone());
+        assert!(outbox.poll_flush(&mut cx, &mut stream).is_pending() && !outbox.is_gone());
+        assert!(outbox.poll_flush(&mut cx, &mut stream).is_ready() && outbox.is_gone());
+        assert!(outbox.poll_flush(&mut cx, &mut stream).is_ready(), "and not once more");
+        let (mut stream, mut outbox) = (Scripted([Poll::Ready(Ok(4))].into()), mk_outbox(false));
+        assert!(outbox.poll_write(&mut cx, &mut stream).is_ready() && outbox.is_gone());
+        assert!(outbox.poll_flush(&mut cx, &mut stream).is_ready(), "others are never flushed");
+    }
+
+    #[test]
+    fn a_write_that_fails_has_sent_nothing_unless_the_stream_is_buffered() {
+        for is_buffered in [false, true] {
+            let mut outbox = mk_outbox(is_buffered);
+            let mut stream = Scripted([Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))].into());
+            let written = outbox.poll_write(&mut Context::from_waker(Waker::noop()), &mut stream);
+            assert!(matches!(written, Poll::Ready(Err(_))));
+            assert_eq!(outbox.is_untouched(), !is_buffered);
+        }
     }
 }

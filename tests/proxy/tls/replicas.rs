@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ringhold::model::{ReplicaTls, RoutePolicy};
 use ringhold::tls::{Authorities, ClientTls};
@@ -21,16 +22,20 @@ struct Secured {
     names: Arc<Mutex<Vec<Option<String>>>>,
 }
 
+fn acceptor(authority: &Authority, name: &str) -> TlsAcceptor {
+    let (chain, key) = authority.pair(name);
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
 impl Secured {
     async fn start(authority: &Authority, name: &str) -> Self {
-        let (chain, key) = authority.pair(name);
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = acceptor(authority, name);
         let (requests, names) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         let (count, seen) = (Arc::clone(&requests), Arc::clone(&names));
         let replica = Replica::raw(move |stream| {
@@ -85,6 +90,39 @@ async fn a_replica_that_proves_who_it_is_is_asked_on_one_connection() {
     }
     assert_eq!((secured.requests(), secured.replica.connections()), (3, 1));
     assert_eq!(*secured.names.lock().unwrap(), [Some(HOSTNAME.to_owned())]);
+}
+
+#[tokio::test]
+async fn all_of_an_upload_arrives_though_the_replica_is_slow() {
+    const LENGTH: usize = 8 * 1024 * 1024;
+    let authority = Authority::new();
+    let acceptor = acceptor(&authority, HOSTNAME);
+    let replica = Replica::raw(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let (mut piece, mut left) = (vec![0; 16 * 1024], LENGTH);
+            while left > 0 {
+                // So that the last of it, too, meets a full buffer.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                let count = stream.read(&mut piece).await.unwrap();
+                assert!(count > 0 && piece[..count].iter().all(|byte| *byte == b'a'));
+                left -= count;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nall").await.unwrap();
+            stream.flush().await.unwrap();
+            let _ = stream.read_u8().await;
+        }
+    })
+    .await;
+    let fixture = fixture(&replica, Some(trust(&authority))).await;
+    let mut client = Client::connect(fixture.port).await;
+    let answer = client.request("POST", "/", &[&format!("Content-Length: {LENGTH}")], &"a".repeat(LENGTH)).await;
+    assert_eq!((answer.status, &*answer.body), (200, "all"));
 }
 
 #[tokio::test]
