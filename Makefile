@@ -4,7 +4,7 @@ RELEASE := target/release
 SAMPLE  ?= deploy/samples/web.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test test-cluster bench-controller bench-proxy bench-ring verify fmt docs image chart e2e kind-up kind-down clean .need-rust
+.PHONY: help up build test test-cluster test-interop bench-controller bench-proxy bench-ring verify fmt docs image chart e2e kind-up kind-down clean .need-rust
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,11 @@ test: .need-rust ## Run all tests; those that need an API server or nginx say lo
 test-cluster: ## Prepare Kubernetes' own programs for the tests that need a cluster, once
 	@tests/cluster/prepare.sh
 
+test-interop: .need-rust ## Hold Ringhold against clients of others: curl, nghttp, h2load, h2spec, slowhttptest, Python's (Debian, Go)
+	@tests/interop/prepare.sh
+	@$(CARGO) build --locked --workspace
+	@$(CARGO) test --locked --test interop -- --test-threads=8
+
 bench-controller: .need-rust ## Measure the operator at scale beside Kubernetes' own controllers, in some quiet minutes (BENCH="--help" says more)
 	@tests/cluster/prepare.sh
 	@$(CARGO) bench --locked --bench controller -- $(BENCH)
@@ -40,7 +45,7 @@ verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
 	@$(CARGO) fmt --manifest-path benches/proxy/pingora/Cargo.toml --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) clippy --locked --workspace --test e2e --bench controller --bench proxy --bench ring -- -D warnings
+	@$(CARGO) clippy --locked --workspace --test e2e --test interop --bench controller --bench proxy --bench ring -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked --test docs --test tidy
 

@@ -99,7 +99,7 @@ impl Ringhold {
         Self::spawn(folder, file, port, &[])
     }
 
-    fn spawn(folder: TempDir, file: PathBuf, port: u16, args: &[&str]) -> Self {
+    pub(crate) fn spawn(folder: TempDir, file: PathBuf, port: u16, args: &[&str]) -> Self {
         let admin = free_port();
         let mut child = command(&file, admin).args(args).spawn().unwrap();
         let output = Arc::default();
