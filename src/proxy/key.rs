@@ -14,6 +14,7 @@ use percent_encoding::percent_decode;
 use crate::model::{CookieKey, KeySource, RoutePolicy};
 use crate::proxy::metrics::Source;
 use crate::ring::KeyHasher;
+use crate::routes::Route;
 
 /// What a request's key is, as far as the proxy goes on with it.
 #[derive(Debug)]
@@ -28,11 +29,30 @@ pub(super) struct Key {
     pub(super) set_cookie: Option<HeaderValue>,
 }
 
+/// What of a query is not shown: keys may be secrets.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Concealed<'p> {
+    Nothing,
+    /// What this policy takes keys from.
+    Keys(&'p RoutePolicy),
+    /// Nobody knows what is a key: the request was refused before anybody looked whose it is.
+    All,
+}
+
 /// How keys are hashed, and whether they are kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keys<'worker> {
     pub(super) hasher: &'worker KeyHasher,
     pub(super) keep: bool,
+}
+
+// === impl Concealed ===
+
+impl<'p> Concealed<'p> {
+    /// For a request to this route, or to none.
+    pub(super) fn of(route: Option<&'p Route>) -> Self {
+        route.map_or(Self::All, |route| Self::Keys(&route.policy))
+    }
 }
 
 /// Finds the key. `source_ip` is the address of whoever asked, as text.
@@ -73,11 +93,15 @@ fn random(source: Source) -> Key {
     Key { hash: fastrand::u64(..), source, value: None, set_cookie: None }
 }
 
-/// The target or address without the values of what this policy takes keys from: they may be secrets.
-pub(super) fn conceal<'t>(policy: Option<&RoutePolicy>, text: Cow<'t, str>) -> Cow<'t, str> {
-    let sources = policy.map_or(&[][..], |policy| &policy.hash_key);
+/// The target or address without the values in its query that are not to be shown.
+pub(super) fn conceal<'t>(what: Concealed<'_>, text: Cow<'t, str>) -> Cow<'t, str> {
     let is_key = |key: &str| {
-        sources.iter().any(|source| matches!(source, KeySource::Query(name) if *decode(key) == *name.as_bytes()))
+        let is_it = |source: &KeySource| matches!(source, KeySource::Query(name) if *decode(key) == *name.as_bytes());
+        match what {
+            Concealed::Nothing => false,
+            Concealed::Keys(policy) => policy.hash_key.iter().any(is_it),
+            Concealed::All => true,
+        }
     };
     let Some((path, query)) = text.split_once('?') else { return text };
     let pairs =
@@ -154,6 +178,14 @@ mod tests {
         assert_eq!(value("ab=1"), None);
         assert_eq!(value("a+b&a+b=&a+b=1"), Some("1".to_owned()));
         assert_eq!(value("a+b"), None);
+    }
+
+    #[test]
+    fn while_nobody_knows_what_is_a_key_no_value_is_shown() {
+        let shown = |what, text| conceal(what, Cow::Borrowed(text)).into_owned();
+        assert_eq!(shown(Concealed::All, "/x?a=1&b&c=%20=2#d"), "/x?a=-&b&c=-");
+        assert_eq!(shown(Concealed::All, "/x?a"), "/x?a");
+        assert_eq!(shown(Concealed::Nothing, "/x?a=1"), "/x?a=1");
     }
 
     #[test]

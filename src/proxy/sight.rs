@@ -16,7 +16,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 use crate::proxy::access_log::{Line, Log};
 use crate::proxy::connection::Client;
 use crate::proxy::errors::Reason;
-use crate::proxy::key::Key;
+use crate::proxy::key::{Concealed, Key};
 use crate::proxy::outcome::Ended;
 use crate::proxy::routing::Routed;
 use crate::proxy::trace::{Attempt, Parent, Told, Trace};
@@ -215,7 +215,7 @@ impl Notes {
     fn line<'a>(&'a self, ended: &Ended, trace: Option<&'a str>, shows_keys: bool) -> Line<'a> {
         let Ended { status, outcome, bytes_in, bytes_out, took } = *ended;
         let route = self.routed.as_ref().map(|routed| &*routed.route);
-        let conceals = route.map(|route| &*route.policy).filter(|_| !shows_keys);
+        let conceals = if shows_keys { Concealed::Nothing } else { Concealed::of(route) };
         let last = self.last.as_ref();
         Line {
             time: self.began,

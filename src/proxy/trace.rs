@@ -15,6 +15,7 @@ use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt, Tracer}
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
+use crate::proxy::key::Concealed;
 use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::sight::Head;
 use crate::routes::{Route, Upstream, Verdict};
@@ -157,7 +158,7 @@ impl Trace {
 impl Attempt<'_> {
     fn attributes(&self) -> Vec<KeyValue> {
         let Self { head, route, upstream, first, number } = self;
-        let target = head.target(route.map(|route: &Route| &*route.policy));
+        let target = head.target(Concealed::of(*route));
         let (address, host) = (upstream.address, upstream.address.ip().to_string());
         let mut attributes = vec![
             method(&head.method),
@@ -180,7 +181,7 @@ impl Attempt<'_> {
 impl Told<'_> {
     fn attributes(&self) -> impl Iterator<Item = KeyValue> {
         let Self { head, scheme, source, peer, route, key_source } = self;
-        let target = head.target(route.map(|route: &Route| &*route.policy));
+        let target = head.target(Concealed::of(*route));
         let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
         let (host, user_agent) = (head.host(), head.user_agent());
         let (name, port) = split_port(&host);

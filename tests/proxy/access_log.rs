@@ -161,6 +161,39 @@ async fn keys_are_shown_only_where_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn no_key_is_shown_of_a_request_that_was_refused_before_its_route_was_known() {
+    let replica = Replica::named("a").await;
+    let long = format!("/{}?token=ann", "x".repeat(17_000));
+    for keys in [false, true] {
+        let (_folder, file) = mk_file();
+        let change = |policy: &mut ringhold::model::RoutePolicy| {
+            policy.hash_key = vec![KeySource::Query("token".to_owned())];
+            policy.listener.hostnames = vec!["a.example".to_owned()];
+        };
+        let configure = |config: &mut ringhold::proxy::ProxyConfig| {
+            config.access_log = Some(AccessLog { keys, ..mk_log(&file) });
+        };
+        let fixture = Fixture::configured(&[replica.address], change, configure).await;
+        let refused = [
+            ("TRACE /x?token=ann HTTP/1.1\r\nHost: a.example\r\n".to_owned(), 405),
+            ("GET /x?token=ann HTTP/1.1\r\nHost: a.example\r\nExpect: foo\r\n".to_owned(), 417),
+            ("GET /x?token=ann HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: gzip, chunked\r\n".to_owned(), 501),
+            ("GET /x?token=ann HTTP/1.1\r\nHost: b.example\r\n".to_owned(), 404),
+            ("GET /x?token=ann HTTP/1.1\r\nHost: a b\r\n".to_owned(), 400),
+            (format!("GET {long} HTTP/1.1\r\nHost: a.example\r\n"), 414),
+        ];
+        for (head, status) in &refused {
+            let mut client = Client::connect(fixture.port).await;
+            client.send(&format!("{head}Referer: http://a/?token=ann\r\n\r\n")).await;
+            assert_eq!(client.response("GET").await.unwrap().status, *status, "{head}");
+        }
+        lines(&file, refused.len()).await;
+        assert_eq!(text(&file).matches("=ann").count(), if keys { 2 * refused.len() } else { 0 }, "{}", text(&file));
+        assert_eq!(text(&file).matches("token=-").count(), if keys { 0 } else { 2 * refused.len() });
+    }
+}
+
+#[tokio::test]
 async fn of_what_is_not_in_the_sample_only_failures_are_logged() {
     let replica = Replica::http(|request| async move {
         let status = if request.uri().path() == "/bad" { 500 } else { 200 };

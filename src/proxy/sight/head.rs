@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Version};
 
-use crate::model::RoutePolicy;
-use crate::proxy::key;
+use crate::proxy::key::{self, Concealed};
 use crate::proxy::trace::TRACEPARENT;
 
 /// A request's head, as far as it is told of. Copied: the client's own bytes are the connection's read buffer, which has
@@ -47,8 +46,7 @@ impl Head {
         String::from_utf8_lossy(self.part(0))
     }
 
-    /// Without what this policy takes keys from.
-    pub(in crate::proxy) fn target(&self, conceals: Option<&RoutePolicy>) -> Cow<'_, str> {
+    pub(in crate::proxy) fn target(&self, conceals: Concealed<'_>) -> Cow<'_, str> {
         key::conceal(conceals, String::from_utf8_lossy(self.part(1)))
     }
 
@@ -56,8 +54,7 @@ impl Head {
         String::from_utf8_lossy(self.part(2))
     }
 
-    /// Without what this policy takes keys from.
-    pub(in crate::proxy) fn referer(&self, conceals: Option<&RoutePolicy>) -> Cow<'_, str> {
+    pub(in crate::proxy) fn referer(&self, conceals: Concealed<'_>) -> Cow<'_, str> {
         key::conceal(conceals, String::from_utf8_lossy(self.part(3)))
     }
 
@@ -90,10 +87,10 @@ mod tests {
     fn a_head_is_read_back_as_it_came() {
         let request = Request::get("/x?y=1").header("host", "a").header("referer", "/before");
         let head = Head::of(&request.body(()).unwrap());
-        assert_eq!([head.host(), head.target(None), head.user_agent()], ["a", "/x?y=1", ""]);
-        assert_eq!((head.referer(None), head.trace_parent()), ("/before".into(), &b""[..]));
+        assert_eq!([head.host(), head.target(Concealed::Nothing), head.user_agent()], ["a", "/x?y=1", ""]);
+        assert_eq!((head.referer(Concealed::Nothing), head.trace_parent()), ("/before".into(), &b""[..]));
         let request = Request::get("http://b:80/").header("host", "a").body(()).unwrap();
         let head = Head::of(&request);
-        assert_eq!([head.host(), head.target(None)], ["b:80", "/"]);
+        assert_eq!([head.host(), head.target(Concealed::Nothing)], ["b:80", "/"]);
     }
 }
