@@ -211,8 +211,9 @@ impl Upload {
 // === impl ResponseBody ===
 
 impl ResponseBody {
-    pub(super) fn own(bytes: Bytes, mut finish: Finish) -> Self {
-        finish.bytes_out = bytes.len() as u64;
+    /// `is_head`: whoever asked gets all but the body.
+    pub(super) fn own(bytes: Bytes, is_head: bool, mut finish: Finish) -> Self {
+        finish.bytes_out = if is_head { 0 } else { bytes.len() as u64 };
         Self::Own { bytes: (!bytes.is_empty()).then_some(bytes), _finish: finish }
     }
 

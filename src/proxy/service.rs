@@ -52,8 +52,7 @@ pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result
     let is_too_much = !client.worker.on_request();
     lane.watch.enter(Phase::Await, client.idle.get());
     let (accept, version) = (accept(request.headers()), request.version());
-    // hyper leaves out an answer's body on HTTP/1 alone.
-    let wants_head = lane.is_stream() && request.method() == Method::HEAD;
+    let is_head = request.method() == Method::HEAD;
     let source = client.origin.source(request.headers(), &client.worker.config.trusted_proxies);
     let mut finish = Finish {
         sight: client.worker.sights.begin(&request, &source),
@@ -90,7 +89,9 @@ pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result
             }
             (finish.status, finish.outcome) = (Some(reason.status()), Outcome::Own(reason));
             let response = reason.response(accept.as_ref(), end);
-            response.map(|bytes| ResponseBody::own(if wants_head { Bytes::new() } else { bytes }, finish))
+            // hyper leaves out an answer's body on HTTP/1 alone.
+            let is_left_out = is_head && lane.is_stream();
+            response.map(|bytes| ResponseBody::own(if is_left_out { Bytes::new() } else { bytes }, is_head, finish))
         }
     };
     if lane.is_stream() {
@@ -246,5 +247,5 @@ fn respond(
         bytes_out: Cell::new(0),
     };
     upgrade::start(to_client, to_replica, lease, idle, traffic);
-    Ok(response.map(|()| ResponseBody::own(Bytes::new(), finish)))
+    Ok(response.map(|()| ResponseBody::own(Bytes::new(), false, finish)))
 }

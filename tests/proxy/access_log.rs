@@ -89,10 +89,15 @@ async fn a_line_tells_who_was_tried_and_why_it_failed() {
     let mut client = Client::connect(fixture.port).await;
     assert_eq!(client.request("TRACE", "/", &[], "").await.status, 405);
     let mut client = Client::connect(fixture.port).await;
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\nExpect: foo\r\n\r\n").await;
+    assert_eq!(client.response("HEAD").await.unwrap().status, 417);
+    let mut client = Client::connect(fixture.port).await;
     client.send("GET / HTTP/1.1\r\nHost: a b\r\n\r\n").await;
     assert_eq!(client.response("GET").await.unwrap().status, 400);
-    let told: Vec<Value> = lines(&file, 4)
-        .await
+    let told = lines(&file, 5).await;
+    assert_eq!(told[3]["bytesOut"], 0, "an answer to HEAD has no body");
+    assert_ne!(told[2]["bytesOut"], 0);
+    let told: Vec<Value> = told
         .iter()
         .map(|line| {
             serde_json::json!([line["status"], line["reason"], line["tries"], line["ordinal"], line["firstCandidate"]])
@@ -104,6 +109,7 @@ async fn a_line_tells_who_was_tried_and_why_it_failed() {
             [200, null, 2, 0, "Failed"],
             [503, "NoReplica", 0, null, null],
             [405, "MethodNotAllowed", 0, null, null],
+            [417, "ExpectationFailed", 0, null, null],
             [400, "BadHost", 0, null, null],
         ])
     );
