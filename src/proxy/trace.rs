@@ -18,7 +18,7 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 use crate::proxy::key::Concealed;
 use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::sight::Head;
-use crate::routes::{Route, Upstream, Verdict};
+use crate::routes::{Route, Upstream, Verdict, Wire};
 
 /// The W3C's name for where a request belongs.
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -36,6 +36,9 @@ const METHODS: [Method; 8] = [
     Method::OPTIONS,
     Method::TRACE,
 ];
+
+/// What a client says is cut to so many bytes, or a queue of spans could hold a megabyte of heads for each dozen.
+const MOST: usize = 1024;
 
 /// A request's spans.
 pub(super) struct Trace {
@@ -159,10 +162,12 @@ impl Attempt<'_> {
     fn attributes(&self) -> Vec<KeyValue> {
         let Self { head, route, upstream, first, number } = self;
         let target = head.target(Concealed::of(*route));
+        let is_plain = route.is_none_or(|route| route.wire == Wire::Plain);
+        let scheme = if is_plain { "http" } else { "https" };
         let (address, host) = (upstream.address, upstream.address.ip().to_string());
         let mut attributes = vec![
             method(&head.method),
-            KeyValue::new("url.full", format!("http://{address}{target}")),
+            KeyValue::new("url.full", cut(&format!("{scheme}://{address}{target}"))),
             KeyValue::new("server.address", host.clone()),
             KeyValue::new("server.port", i64::from(address.port())),
             KeyValue::new("network.peer.address", host),
@@ -186,12 +191,11 @@ impl Told<'_> {
         let (host, user_agent) = (head.host(), head.user_agent());
         let (name, port) = split_port(&host);
         let version = head.protocol().trim_start_matches("HTTP/").trim_end_matches(".0");
-        let named =
-            |name: &'static str, value: &str| (!value.is_empty()).then(|| KeyValue::new(name, value.to_owned()));
+        let named = |name: &'static str, value: &str| (!value.is_empty()).then(|| KeyValue::new(name, cut(value)));
         [
             Some(method(&head.method)),
             (!METHODS.contains(&head.method))
-                .then(|| KeyValue::new("http.request.method_original", head.method.as_str().to_owned())),
+                .then(|| KeyValue::new("http.request.method_original", cut(head.method.as_str()))),
             named("url.path", path),
             query.and_then(|query| named("url.query", query)),
             Some(KeyValue::new("url.scheme", *scheme)),
@@ -222,6 +226,10 @@ fn method(method: &Method) -> KeyValue {
 fn split_port(host: &str) -> (&str, Option<u16>) {
     let split = host.rsplit_once(':').and_then(|(name, port)| Some((name, Some(port.parse().ok()?))));
     split.unwrap_or((host, None))
+}
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(MOST)].to_owned()
 }
 
 fn count(bytes: u64) -> i64 {

@@ -20,10 +20,10 @@ use crate::support::{Client, Fixture, Replica, Response as Answer, get, refusing
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
-const OK: u16 = 200;
+pub(crate) const OK: u16 = 200;
 
 /// A collector.
-struct Collector {
+pub(crate) struct Collector {
     server: Replica,
     requests: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
 }
@@ -46,7 +46,7 @@ struct Told {
 // === impl Collector ===
 
 impl Collector {
-    async fn answering(status: u16) -> Self {
+    pub(crate) async fn answering(status: u16) -> Self {
         let requests = Arc::default();
         let taken: Arc<Mutex<Vec<ExportTraceServiceRequest>>> = Arc::clone(&requests);
         let server = Replica::http(move |request: Request<Incoming>| {
@@ -62,12 +62,12 @@ impl Collector {
         Self { server: server.await, requests }
     }
 
-    fn traces(&self) -> Traces {
+    pub(crate) fn traces(&self) -> Traces {
         traces(self.server.address)
     }
 
     /// All spans, the request's first, then its tries in order.
-    fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
         let requests = self.requests.lock().unwrap();
         let scopes = requests.iter().flat_map(|request| &request.resource_spans).flat_map(|spans| &spans.scope_spans);
         let mut spans: Vec<Span> = scopes.flat_map(|spans| spans.spans.clone()).collect();
@@ -201,6 +201,29 @@ async fn spans_lead_from_the_client_to_the_replica() {
     let requests = collector.requests.lock().unwrap();
     let resource = requests[0].resource_spans[0].resource.as_ref().unwrap();
     assert!(format!("{resource:?}").contains("\"ringhold\""), "{resource:?}");
+}
+
+#[tokio::test]
+async fn what_a_client_says_is_cut_before_it_fills_the_queue() {
+    let (collector, replica) = (Collector::answering(OK).await, Replica::named("a").await);
+    let traces = collector.traces();
+    let fixture = traced(&[replica.address], &traces).await;
+    let long = "é".repeat(7000);
+    let (parent, state) =
+        (format!("traceparent: 00-{TRACE}-{PARENT}-01"), format!("tracestate: a={}", "x".repeat(600)));
+    let fields = [&*format!("User-Agent: {long}"), &parent, &state];
+    let target = format!("/{}?q={}", "p".repeat(5000), "q".repeat(5000));
+    assert_eq!(get(fixture.port, &target, &fields).await.status, 200);
+    let mut client = Client::connect(fixture.port).await;
+    assert_eq!(client.request(&"M".repeat(2000), "/", &[&format!("Host: {}", "h".repeat(3000))], "").await.status, 400);
+    traces.finish().await;
+    let spans = collector.spans();
+    assert_eq!(spans.len(), 3);
+    for span in &spans {
+        assert!(span.encoded_len() < 5000, "{}", span.encoded_len());
+    }
+    let agent = &Seen::new(&spans[0]).attributes["user_agent.original"];
+    assert!(agent.len() == 1024 && long.starts_with(agent), "cut between characters");
 }
 
 #[tokio::test]

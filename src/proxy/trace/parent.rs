@@ -8,6 +8,9 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState}
 
 use crate::proxy::trace::{TRACEPARENT, TRACESTATE};
 
+/// Bytes of a state that everybody has to pass on (§3.3.1.5).
+const MOST_STATE: usize = 512;
+
 /// A valid `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::proxy) struct Parent<'h> {
@@ -52,10 +55,12 @@ impl<'h> Parent<'h> {
     }
 }
 
-/// Several fields are one list (§3.3.1.4). What can't be read is left out of our spans, not of the request.
+/// Several fields are one list (§3.3.1.4). What can't be read, or is longer than others have to take, is left out of our
+/// spans, not of the request.
 fn state(headers: &HeaderMap) -> TraceState {
     let values = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok());
-    values.collect::<Vec<_>>().join(",").parse().unwrap_or_default()
+    let state = values.collect::<Vec<_>>().join(",");
+    if state.len() > MOST_STATE { TraceState::default() } else { state.parse().unwrap_or_default() }
 }
 
 /// The field that names this span as the parent.

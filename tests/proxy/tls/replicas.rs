@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::support::get;
+use crate::traces::{Collector, OK};
 
 const HOSTNAME: &str = "web.internal";
 
@@ -64,15 +65,17 @@ impl Secured {
     }
 }
 
+fn mk_replica_tls() -> ReplicaTls {
+    ReplicaTls { hostname: HOSTNAME.to_owned(), authorities: "web-ca".to_owned() }
+}
+
 fn trust(authority: &Authority) -> ClientTls {
     ClientTls::new(&Authorities::from_pem(authority.pem().as_bytes()).unwrap(), HOSTNAME).unwrap()
 }
 
 /// A LoadBalancer that wants TLS with its replica and trusts these.
 async fn fixture(replica: &Replica, trusted: Option<ClientTls>) -> Fixture {
-    let change = |policy: &mut RoutePolicy| {
-        policy.replica_tls = Some(ReplicaTls { hostname: HOSTNAME.to_owned(), authorities: "web-ca".to_owned() });
-    };
+    let change = |policy: &mut RoutePolicy| policy.replica_tls = Some(mk_replica_tls());
     let mut fixture = Fixture::with(&[replica.address], change).await;
     fixture.replica_tls = trusted;
     fixture.publish(&[mk_replica(0, 0, replica.address)]);
@@ -90,6 +93,22 @@ async fn a_replica_that_proves_who_it_is_is_asked_on_one_connection() {
     }
     assert_eq!((secured.requests(), secured.replica.connections()), (3, 1));
     assert_eq!(*secured.names.lock().unwrap(), [Some(HOSTNAME.to_owned())]);
+}
+
+#[tokio::test]
+async fn spans_say_that_a_replica_was_spoken_with_over_tls() {
+    let (authority, collector) = (Authority::new(), Collector::answering(OK).await);
+    let secured = Secured::start(&authority, HOSTNAME).await;
+    let traces = collector.traces();
+    let wants_tls = |policy: &mut RoutePolicy| policy.replica_tls = Some(mk_replica_tls());
+    let trace = |config: &mut ProxyConfig| config.tracer = Some(traces.tracer());
+    let mut fixture = Fixture::configured(&[secured.replica.address], wants_tls, trace).await;
+    fixture.replica_tls = Some(trust(&authority));
+    fixture.publish(&[mk_replica(0, 0, secured.replica.address)]);
+    assert_eq!(get(fixture.port, "/x", &[]).await.body, "proved");
+    traces.finish().await;
+    let told = format!("{:?}", collector.spans()[1].attributes);
+    assert!(told.contains(&format!("\"https://{}/x\"", secured.replica.address)), "{told}");
 }
 
 #[tokio::test]
