@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use clap::Parser;
 use clap::builder::FalseyValueParser;
@@ -33,6 +34,11 @@ pub(crate) struct Args {
     #[arg(long, env = "START_DELAY_MS", default_value_t = 0)]
     pub(crate) start_delay_ms: u64,
 
+    /// File that gets a line for each request that `/load` counts, before it is answered: name, method and target; may be
+    /// a pipe, and many replicas may share it
+    #[arg(long, env = "REQUEST_LOG", value_name = "FILE")]
+    pub(crate) request_log: Option<PathBuf>,
+
     /// Exit with status 1 at once
     #[arg(long, env = "FAIL", value_parser = FalseyValueParser::new())]
     pub(crate) fail: bool,
@@ -43,7 +49,7 @@ pub(crate) struct Args {
 impl Args {
     /// The name to answer with; a name that is set but empty counts as not set.
     pub(crate) fn name(&self) -> String {
-        let Self { port: _, address: _, id, name, ordinal: _, start_delay_ms: _, fail: _ } = self;
+        let Self { port: _, address: _, id, name, ordinal: _, start_delay_ms: _, request_log: _, fail: _ } = self;
         let given = [id.clone(), name.clone(), std::env::var("HOSTNAME").ok(), kernel_hostname()];
         given.into_iter().flatten().find(|name| !name.is_empty()).unwrap_or_else(|| "server".to_owned())
     }

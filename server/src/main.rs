@@ -2,6 +2,7 @@
 //! is told comes by arguments and environment, and it stops as a good container does.
 
 mod args;
+mod request_log;
 mod routes;
 mod signals;
 
@@ -15,6 +16,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 
 use args::Args;
+use request_log::RequestLog;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -39,12 +41,13 @@ async fn run(args: &Args) -> io::Result<()> {
         () = tokio::time::sleep(Duration::from_millis(args.start_delay_ms)) => {}
         () = stopping.requested() => return Ok(()),
     }
-    let listener = TcpListener::bind((args.address, args.port)).await?;
     let name = args.name();
+    let log = args.request_log.as_deref().map(|file| RequestLog::open(file, &name)).transpose()?;
+    let listener = TcpListener::bind((args.address, args.port)).await?;
     say(&format!("{name} listens on {}", listener.local_addr()?));
     // Answers are small and often trickle: waiting to fill a packet would only delay them.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let app = routes::router(&name, args.ordinal, stopping.clone());
+    let app = routes::router(&name, args.ordinal, log, stopping.clone());
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async move { stopping.requested().await })
         .await?;

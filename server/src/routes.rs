@@ -16,6 +16,7 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
+use crate::request_log::RequestLog;
 use crate::signals::Stopping;
 
 /// What the endpoints share.
@@ -26,14 +27,16 @@ pub(crate) struct Replica {
     /// What `/heartbeat` says.
     ready: Arc<AtomicBool>,
     load: Arc<load::Load>,
+    log: Option<Arc<RequestLog>>,
     /// When to end what has no end of its own.
     stopping: Stopping,
 }
 
 /// All endpoints of a replica with this name.
-pub(crate) fn router(name: &str, ordinal: Option<u16>, stopping: Stopping) -> Router {
+pub(crate) fn router(name: &str, ordinal: Option<u16>, log: Option<RequestLog>, stopping: Stopping) -> Router {
     let ready = Arc::new(AtomicBool::new(true));
-    let replica = Replica { name: name.into(), ordinal, ready, load: Arc::default(), stopping };
+    let (load, log) = (Arc::default(), log.map(Arc::new));
+    let replica = Replica { name: name.into(), ordinal, ready, load, log, stopping };
     let counted = Router::new()
         .route("/home", get(identity::home))
         .route("/whoami", any(identity::whoami))

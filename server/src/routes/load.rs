@@ -39,8 +39,11 @@ pub(super) async fn load(State(replica): State<Replica>) -> Json<Seen> {
     Json(Seen { now: read(now), peak: read(peak), requests: read(requests) })
 }
 
-/// Counts a request until its answer begins.
+/// Counts a request until its answer begins, and notes it where that is wanted.
 pub(super) async fn count(State(replica): State<Replica>, request: Request, next: Next) -> Response {
+    if let Some(log) = &replica.log {
+        log.note(request.method(), request.uri());
+    }
     let _counted = Counted::new(replica.load);
     next.run(request).await
 }

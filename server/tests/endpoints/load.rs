@@ -33,3 +33,18 @@ fn load_tells_how_many_requests_there_are_and_were_at_one_time() {
     server.get("/home");
     assert_eq!(server.get("/load").json(), json!({"now": 0, "peak": 3, "requests": 4}));
 }
+
+#[test]
+fn requests_are_noted_where_many_replicas_can_write_and_a_kill_loses_none() {
+    let log = std::env::temp_dir().join(format!("ringhold-server-{}.log", std::process::id()));
+    let path = log.to_str().unwrap();
+    for name in ["a", "b"] {
+        let server = Server::start(&[("REQUEST_LOG", path), ("ID", name)]);
+        server.get("/heartbeat");
+        server.request("POST", "/slow?ms=1&id=7", "");
+        // Drop kills.
+    }
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    assert_eq!(text, "a POST /slow?ms=1&id=7\nb POST /slow?ms=1&id=7\n");
+}
