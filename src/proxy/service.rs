@@ -1,7 +1,9 @@
 //! One request, from its head to its response's head.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,18 +46,21 @@ struct Refused {
 }
 
 /// Answers a request: with a replica's response, or with our own words.
-pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+///
+/// It is counted at once and not by the future, which hyper drops before it has run where the client left right after
+/// the head.
+pub(super) fn handle(
+    lane: Rc<Lane>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
     let started = Instant::now();
     let client = &lane.client;
     lane.watch.mark_served();
     client.on_request();
     let is_too_much = !client.worker.on_request();
     lane.watch.enter(Phase::Await, client.idle.get());
-    let (accept, version) = (accept(request.headers()), request.version());
-    let is_head = request.method() == Method::HEAD;
-    let source = client.origin.source(request.headers(), &client.worker.config.trusted_proxies);
-    let mut finish = Finish {
-        sight: client.worker.sights.begin(&request, &source),
+    let finish = Finish {
+        sight: client.worker.sights.begin(&request, || source(client, &request).into_owned()),
         lane: Rc::clone(&lane),
         metrics: None,
         status: None,
@@ -63,14 +68,27 @@ pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result
         upload: None,
         bytes_out: 0,
         started,
-        version,
+        version: request.version(),
         goes_on: true,
     };
+    answer(lane, request, finish, is_too_much)
+}
+
+async fn answer(
+    lane: Rc<Lane>,
+    request: Request<Incoming>,
+    mut finish: Finish,
+    is_too_much: bool,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let client = &lane.client;
+    let accept = accept(request.headers());
+    let is_head = request.method() == Method::HEAD;
     // Stays here to the end, for it is large; only its body goes on.
     let mut request = request.map(Some);
     let proxied = if is_too_much {
         Err(Refused { reason: Reason::Overloaded, end: request_end(&request) })
     } else {
+        let source = source(client, &request);
         proxy(&lane, &source, &mut request, &mut finish).await
     };
     let answered = match proxied {
@@ -101,6 +119,11 @@ pub(super) async fn handle(lane: Rc<Lane>, request: Request<Incoming>) -> Result
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// The address of whoever asked, as text.
+fn source<'c, B>(client: &'c Client, request: &Request<B>) -> Cow<'c, HeaderValue> {
+    client.origin.source(request.headers(), &client.worker.config.trusted_proxies)
 }
 
 async fn proxy(

@@ -64,14 +64,14 @@ impl Sights {
     }
 
     /// A request has come, from this address.
-    pub(super) fn begin<B>(&self, request: &Request<B>, source: &HeaderValue) -> Sight {
+    pub(super) fn begin<B>(&self, request: &Request<B>, source: impl FnOnce() -> HeaderValue) -> Sight {
         if self.log.is_none() && self.tracer.is_none() {
             return Sight(None);
         }
         let sampled = self.log.as_ref().is_some_and(|log| log.config.sample.takes_one());
         let is_looked_at =
             sampled || self.tracer.is_some() || self.log.as_ref().is_some_and(|log| log.config.all_errors);
-        Sight(is_looked_at.then(|| Box::new(Notes::new(request, source, sampled, self.tracer.as_ref()))))
+        Sight(is_looked_at.then(|| Box::new(Notes::new(request, source(), sampled, self.tracer.as_ref()))))
     }
 
     /// Whether somebody wants to see keys themselves.
@@ -172,13 +172,13 @@ impl Sight {
 // === impl Notes ===
 
 impl Notes {
-    fn new<B>(request: &Request<B>, source: &HeaderValue, sampled: bool, tracer: Option<&SdkTracer>) -> Self {
+    fn new<B>(request: &Request<B>, source: HeaderValue, sampled: bool, tracer: Option<&SdkTracer>) -> Self {
         let began = Timestamp::now();
         Self {
             began,
             sampled,
             trace: tracer.map(|tracer| Trace::begin(tracer, request, began.into())),
-            source: source.clone(),
+            source,
             head: Head::of(request),
             routed: None,
             key_source: None,
@@ -256,7 +256,7 @@ mod tests {
         let source = HeaderValue::from_static("10.0.0.1");
         let mut headers = HeaderMap::new();
         let counted = allocation_counter::measure(|| {
-            let mut sight = std::hint::black_box(sights.begin(&request, &source));
+            let mut sight = std::hint::black_box(sights.begin(&request, || source.clone()));
             sight.on_try_again();
             sight.on_send(&mut headers);
             sight.on_failure(Reason::UpstreamReset);

@@ -1,5 +1,6 @@
 //! The scrape.
 
+use std::io::Write;
 use std::num::NonZeroUsize;
 
 use crate::support::{Client, Fixture, Replica, eventually, get, mk_replica, read_head, refusing};
@@ -39,6 +40,23 @@ async fn the_scrape_sums_all_workers_with_closed_labels() {
     assert!(!metrics.contains("127.0.0.1") && !metrics.contains("uid-"), "{metrics}");
     drop(client);
     eventually("the connection is gone", || fixture.handle.metrics().client_connections() == 0).await;
+}
+
+/// hyper finds the head and the end of the connection in one look.
+#[tokio::test]
+async fn who_leaves_right_after_the_head_is_counted() {
+    let a = Replica::named("a").await;
+    let fixture = Fixture::start(&[a.address]).await;
+    for _ in 0..500 {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", fixture.port)).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    }
+    let counted = |metrics: &str| {
+        let requests = metrics.lines().filter(|line| line.starts_with("ringhold_requests_total{"));
+        requests.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u32>().unwrap()).sum::<u32>()
+    };
+    eventually("all are counted", || counted(&fixture.metrics()) == 500).await;
+    assert_eq!(fixture.in_flight(), 0);
 }
 
 #[tokio::test]
