@@ -2,9 +2,10 @@
 CARGO   ?= cargo
 RELEASE := target/release
 SAMPLE  ?= deploy/samples/web.yaml
+PROFILE ?= release
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test test-cluster test-interop bench-controller bench-proxy bench-ring verify fmt docs image chart e2e kind-up kind-down clean .need-rust
+.PHONY: help up build test test-cluster test-interop bench-controller bench-proxy bench-ring soak verify fmt docs image chart e2e kind-up kind-down clean .need-rust
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +42,15 @@ bench-proxy: build ## Measure the proxy beside nginx, HAProxy, Envoy and Pingora
 bench-ring: .need-rust ## Measure the ring beside the rings of other crates, in a minute and a half (BENCH="--help" says more)
 	@$(CARGO) bench --locked --package ringhold-bench-ring --bench ring -- $(BENCH)
 
+soak: .need-rust ## Run Ringhold under load for ten minutes while everything changes, and account for every request (SOAK_SECONDS=60; PROFILE=dev; SOAK="--help" says more)
+	@$(CARGO) build --locked --profile $(PROFILE) --package ringhold-server
+	@$(CARGO) test --locked --profile $(PROFILE) --test soak -- $(SOAK)
+
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check
 	@$(CARGO) fmt --manifest-path benches/proxy/pingora/Cargo.toml --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) clippy --locked --workspace --test e2e --test interop --bench controller --bench proxy --bench ring -- -D warnings
+	@$(CARGO) clippy --locked --workspace --test e2e --test interop --test soak --bench controller --bench proxy --bench ring -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@$(CARGO) test --locked --test docs --test tidy
 
