@@ -21,7 +21,7 @@ use crate::proxy::retry::is_idempotent;
 use crate::proxy::routing::Routed;
 use crate::proxy::sight::Sight;
 use crate::proxy::watch::Phase;
-use crate::routes::{Lease, Pick, Upstream};
+use crate::routes::{Lease, Pick, Upstream, Wire};
 
 /// A replica's answer, with everything that has to live as long as its body.
 pub(super) struct Answer {
@@ -51,7 +51,8 @@ struct Tries<'r, B> {
     repeatable: bool,
     /// So often it was.
     repeats: u32,
-    connect_timeouts: u32,
+    /// Tries that sent nothing and took long or much to find that out.
+    costly_failures: u32,
     /// Why it is sent once more, until it is.
     again: Option<Kind>,
     /// It could have been repeated but for the budget.
@@ -86,7 +87,7 @@ pub(super) async fn forward<B>(
         request,
         body,
         repeats: 0,
-        connect_timeouts: 0,
+        costly_failures: 0,
         again: None,
         is_over_budget: false,
         failed: Vec::new(),
@@ -102,6 +103,13 @@ impl<B> Tries<'_, B> {
     async fn run(&mut self) -> Result<Answer, ForwardError> {
         let mut last = None;
         loop {
+            // Nobody can be asked, so nobody is picked.
+            if self.routed.route.wire == Wire::Unknown {
+                if self.refresh() {
+                    continue;
+                }
+                return Err(ForwardError::NoAuthorities);
+            }
             let Pick { lease, first, despite } = match self.routed.route.pick(self.hash, &self.tried) {
                 Ok(pick) => pick,
                 Err(_) if self.refresh() => continue,
@@ -209,10 +217,11 @@ impl<B> Tries<'_, B> {
     }
 
     /// Whether a request that nobody had goes to another replica. Refused connections cost nothing, so they may walk
-    /// all candidates; timeouts add up.
+    /// all candidates; timeouts and handshakes add up.
     fn go_elsewhere(&mut self, error: &ForwardError) -> bool {
-        self.connect_timeouts += u32::from(matches!(error, ForwardError::ConnectTimeout));
-        let goes_on = self.connect_timeouts <= self.routed.route.policy.retries.attempts;
+        let is_costly = matches!(error, ForwardError::ConnectTimeout | ForwardError::ReplicaTls(_));
+        self.costly_failures += u32::from(is_costly);
+        let goes_on = self.costly_failures <= self.routed.route.policy.retries.attempts;
         if goes_on {
             self.again = Some(Kind::Unsent);
         }

@@ -159,6 +159,21 @@ async fn one_that_proves_to_be_somebody_else_gets_nothing() {
 }
 
 #[tokio::test]
+async fn handshakes_that_fail_do_not_walk_through_all_replicas() {
+    let authority = Authority::new();
+    let mut replicas = Vec::new();
+    for _ in 0..6 {
+        replicas.push(Secured::start(&authority, HOSTNAME).await);
+    }
+    let mut fixture = fixture(&replicas[0].replica, Some(trust(&Authority::new()))).await;
+    Arc::make_mut(&mut fixture.desired.route).retries.attempts = 1;
+    let all: Vec<_> = (0..).zip(&replicas).map(|(at, secured)| mk_replica(at, 0, secured.replica.address)).collect();
+    fixture.publish(&all);
+    assert_eq!(get(fixture.port, "/", &[]).await.status, 502);
+    assert_eq!(replicas.iter().map(|secured| secured.replica.connections()).sum::<usize>(), 2, "one and one retry");
+}
+
+#[tokio::test]
 async fn one_that_speaks_in_the_clear_gets_no_request() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let bytes = Arc::clone(&seen);
@@ -187,8 +202,12 @@ async fn while_nobody_knows_whom_to_trust_nobody_is_asked() {
     let authority = Authority::new();
     let secured = Secured::start(&authority, HOSTNAME).await;
     let mut fixture = fixture(&secured.replica, None).await;
-    assert_eq!(get(fixture.port, "/", &[]).await.status, 502);
+    let answer = get(fixture.port, "/", &[]).await;
+    assert_eq!((answer.status, answer.field("x-ringhold-reason")), (502, Some("replicatlsfailed")));
     assert_eq!(secured.replica.connections(), 0);
+    let metrics = fixture.metrics();
+    let connections = metrics.lines().find(|line| line.starts_with("ringhold_upstream_connections_total")).unwrap();
+    assert!(connections.ends_with(" 0") && !metrics.contains("ringhold_picks_total{"), "{metrics}");
     fixture.replica_tls = Some(trust(&authority));
     fixture.publish(&[mk_replica(0, 0, secured.replica.address)]);
     assert_eq!(get(fixture.port, "/", &[]).await.body, "proved");
