@@ -7,6 +7,7 @@ mod accept;
 mod authorities;
 mod certificate;
 mod claims;
+mod kept;
 pub mod kubernetes;
 pub mod leader;
 pub mod manifest;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::controller::accept::Refusal;
-use crate::controller::certificate::{Found, and_before, stated};
+use crate::controller::kept::{Found, Kept, and_before, stated};
 use crate::model::{Condition, ConditionType, ReplicaTls};
 use crate::tls::{Authorities, ClientTls, TlsError};
 
@@ -24,15 +24,10 @@ pub struct Trust {
 /// One LoadBalancer's authorities over time.
 #[derive(Debug, Default)]
 pub(super) struct TrustKeeper {
-    kept: Option<Kept>,
+    kept: Option<Kept<Authorities, String, ClientTls>>,
+    /// The place that `kept` was found in, as the spec names it.
+    place: String,
     told: Option<Condition>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    authorities: Arc<Authorities>,
-    hostname: String,
-    client: ClientTls,
 }
 
 // === impl TrustKeeper ===
@@ -51,34 +46,35 @@ impl TrustKeeper {
         generation: i64,
         now: Timestamp,
     ) -> Option<Trust> {
-        let (Some(ReplicaTls { hostname, .. }), Some(Found { place, content })) = (wanted, found) else {
+        let (Some(ReplicaTls { hostname, authorities }), Some(found)) = (wanted, found) else {
             *self = Self::default();
             return None;
         };
-        let (authorities, problem) = match content {
-            Ok(found) => (Some(Arc::clone(found)), None),
-            Err(problem) => (self.kept.as_ref().map(|kept| Arc::clone(&kept.authorities)), Some(problem)),
-        };
-        let taken = authorities.map_or(Ok(()), |authorities| self.take(&authorities, hostname));
-        let said = match (problem, taken) {
-            (Some(Refusal { reason, message }), _) => (false, *reason, and_before(message, self.kept.is_some())),
-            (None, Err(error)) => (false, "TlsFailed", format!("{place}: can't be set up: {error}")),
-            (None, Ok(())) => {
+        let Found { place, content } = found;
+        // Who names another place withdraws the trust in those of the one before.
+        if self.place != *authorities {
+            self.kept = self.kept.take().filter(|_| content.is_ok());
+            self.place.clone_from(authorities);
+        }
+        let taken = Kept::last_good(self.kept.as_ref(), found).map_or(Ok(()), |good| self.take(&good, hostname));
+        let said = match (content, taken) {
+            (Err(Refusal { reason, message }), _) if self.kept.is_none() => {
+                (false, *reason, format!("{message}; until then no request is sent to replicas"))
+            }
+            (Err(Refusal { reason, message }), _) => (false, *reason, and_before(message, true)),
+            (Ok(_), Err(error)) => (false, "TlsFailed", format!("{place}: can't be set up: {error}")),
+            (Ok(_), Ok(())) => {
                 (true, KNOWN, format!("requests go to replicas that prove to be {hostname} before the authorities"))
             }
         };
         let condition = stated(&mut self.told, ConditionType::ReplicaTlsReady, said, generation, now);
-        Some(Trust { client: self.kept.as_ref().map(|kept| kept.client.clone()), condition })
+        Some(Trust { client: self.kept.as_ref().map(|kept| kept.made.clone()), condition })
     }
 
     /// Whoever has the same already keeps it, and with it the connections.
     fn take(&mut self, authorities: &Arc<Authorities>, hostname: &str) -> Result<(), TlsError> {
-        let is_same = |kept: &Kept| kept.hostname == hostname && kept.authorities.is_same(authorities);
-        if !self.kept.as_ref().is_some_and(is_same) {
-            let client = ClientTls::new(authorities, hostname)?;
-            self.kept = Some(Kept { authorities: Arc::clone(authorities), hostname: hostname.to_owned(), client });
-        }
-        Ok(())
+        let make = |authorities: &Arc<Authorities>, hostname: &String| ClientTls::new(authorities, hostname);
+        Kept::renew(&mut self.kept, authorities, hostname.to_owned(), Authorities::is_same, make)
     }
 }
 
@@ -101,7 +97,15 @@ mod tests {
         found: &Found<Authorities>,
     ) -> (bool, &'static str, Option<ClientTls>) {
         let wanted = ReplicaTls { hostname: hostname.to_owned(), authorities: "web-ca".to_owned() };
-        let trust = keeper.keep(Some(&wanted), Some(found), 1, Timestamp::UNIX_EPOCH).unwrap();
+        keep_as(keeper, &wanted, found)
+    }
+
+    fn keep_as(
+        keeper: &mut TrustKeeper,
+        wanted: &ReplicaTls,
+        found: &Found<Authorities>,
+    ) -> (bool, &'static str, Option<ClientTls>) {
+        let trust = keeper.keep(Some(wanted), Some(found), 1, Timestamp::UNIX_EPOCH).unwrap();
         (trust.condition.status == ConditionStatus::True, trust.condition.reason, trust.client)
     }
 
@@ -118,5 +122,24 @@ mod tests {
         assert!(renamed.is_some() && renamed != first, "the name counts at once");
         assert_ne!(keep(&mut keeper, "b.internal", &mk_found()).2, renamed);
         assert!(keeper.keep(None, None, 1, Timestamp::UNIX_EPOCH).is_none());
+    }
+
+    #[test]
+    fn who_names_another_place_withdraws_the_trust_in_the_one_before() {
+        let (mut keeper, good) = (TrustKeeper::default(), mk_found());
+        let missing =
+            Found { place: String::new(), content: Err(Refusal::new("CertificateMissing", &"no such Secret")) };
+        let named = |name: &str| ReplicaTls { hostname: "a.internal".to_owned(), authorities: name.to_owned() };
+        let (_, _, first) = keep_as(&mut keeper, &named("old"), &good);
+        assert_eq!(keep_as(&mut keeper, &named("copy"), &good), (true, KNOWN, first.clone()), "the same elsewhere");
+        assert_eq!(keep_as(&mut keeper, &named("new"), &missing), (false, "CertificateMissing", None));
+        let told = keeper.told.as_ref().map(|told| told.message.clone());
+        assert_eq!(told.as_deref(), Some("no such Secret; until then no request is sent to replicas"));
+        assert_eq!(
+            keep_as(&mut keeper, &named("copy"), &missing).2,
+            None,
+            "it is not trusted again before it is read again"
+        );
+        assert!(keep_as(&mut keeper, &named("new"), &mk_found()).2.is_some_and(|client| Some(client) != first));
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::controller::accept::Refusal;
-use crate::model::{Condition, ConditionStatus, ConditionType, Listener, TlsVersion};
+use crate::controller::kept::{Found, Kept, Said, and_before, stated};
+use crate::model::{Condition, ConditionType, Listener, TlsVersion};
 use crate::tls::{Certificate, ServerTls, TlsError};
 
 /// So long before its end a certificate is said to need another one. Who renews by machine has done so by then.
@@ -16,14 +17,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Everything is as it should be; any other reason wants somebody.
 pub(super) const VALID: &str = "CertificateValid";
-
-/// What is in the place where a certificate should be, or authorities.
-#[derive(Debug)]
-pub(super) struct Found<T> {
-    /// The field and its value, for people.
-    pub(super) place: String,
-    pub(super) content: Result<Arc<T>, Refusal>,
-}
 
 /// What a listener that wants TLS has of it.
 #[derive(Debug, Clone)]
@@ -39,19 +32,9 @@ pub struct Security {
 /// One LoadBalancer's certificate over time.
 #[derive(Debug, Default)]
 pub(super) struct Keeper {
-    kept: Option<Kept>,
+    kept: Option<Kept<Certificate, TlsVersion, ServerTls>>,
     told: Option<Condition>,
 }
-
-#[derive(Debug)]
-struct Kept {
-    certificate: Arc<Certificate>,
-    min_version: TlsVersion,
-    server: ServerTls,
-}
-
-/// Status, reason and message.
-pub(super) type Said = (bool, &'static str, String);
 
 // === impl Keeper ===
 
@@ -74,67 +57,41 @@ impl Keeper {
         generation: i64,
         now: Timestamp,
     ) -> Option<Security> {
-        let (Some(tls), Some(Found { place, content })) = (&listener.tls, found) else {
+        let (Some(tls), Some(found)) = (&listener.tls, found) else {
             *self = Self::default();
             return None;
         };
-        let said = match content {
-            Err(Refusal { reason, message }) => (false, *reason, and_before(message, self.has_certificate())),
-            Ok(found) => match self.take(found, tls.min_version, now) {
-                Ok(true) => state(found, place, listener, now),
-                Ok(false) => {
-                    let (_, reason, message) = state(found, place, listener, now);
-                    (false, reason, and_before(&message, true))
-                }
-                Err(error) => (false, "TlsFailed", format!("{place}: can't be set up: {error}")),
-            },
+        let Found { place, content } = found;
+        // What was there before goes on on the terms of now.
+        let good = Kept::last_good(self.kept.as_ref(), found);
+        let taken = good.map_or(Ok(true), |good| self.take(&good, tls.min_version, now));
+        let said = match (content, taken) {
+            (_, Err(error)) => (false, "TlsFailed", format!("{place}: can't be set up: {error}")),
+            (Err(Refusal { reason, message }), Ok(_)) => (false, *reason, and_before(message, self.has_certificate())),
+            (Ok(found), Ok(true)) => state(found, place, listener, now),
+            (Ok(found), Ok(false)) => {
+                let (_, reason, message) = state(found, place, listener, now);
+                (false, reason, and_before(&message, true))
+            }
         };
         let condition = stated(&mut self.told, ConditionType::TlsReady, said, generation, now);
-        let kept = self.kept.as_ref().map(|kept| &kept.certificate);
+        let kept = self.kept.as_ref().map(|kept| &kept.content);
         let next_check = kept.into_iter().chain(content.as_ref().ok()).filter_map(|it| next_check(it, now)).min();
-        let server = self.kept.as_ref().map(|kept| kept.server.clone());
+        let server = self.kept.as_ref().map(|kept| kept.made.clone());
         Some(Security { server, condition, next_check })
     }
 
     /// Serves with this from now on; `false` if it is not its time and another one's is. Whoever has the same already keeps
     /// it, and with it the tickets of its clients.
     fn take(&mut self, found: &Arc<Certificate>, min_version: TlsVersion, now: Timestamp) -> Result<bool, TlsError> {
-        let mut certificate = found;
-        if let Some(kept) = &self.kept {
-            if !is_its_time(found, now) && is_its_time(&kept.certificate, now) {
-                certificate = &kept.certificate;
-            }
-            if kept.certificate.is_same(certificate) && kept.min_version == min_version {
-                return Ok(kept.certificate.is_same(found));
-            }
-        }
-        let is_taken = Arc::ptr_eq(certificate, found);
-        let certificate = Arc::clone(certificate);
-        let server = ServerTls::new(Arc::clone(&certificate), min_version)?;
-        self.kept = Some(Kept { certificate, min_version, server });
-        Ok(is_taken)
+        let kept = self.kept.as_ref().map(|kept| &kept.content);
+        let better = kept.filter(|kept| is_its_time(kept, now) && !is_its_time(found, now));
+        let certificate = Arc::clone(better.unwrap_or(found));
+        let make =
+            |certificate: &Arc<Certificate>, version: &TlsVersion| ServerTls::new(Arc::clone(certificate), *version);
+        Kept::renew(&mut self.kept, &certificate, min_version, Certificate::is_same, make)?;
+        Ok(certificate.is_same(found))
     }
-}
-
-/// What is said now, in place of what was `told` before.
-pub(super) fn stated(
-    told: &mut Option<Condition>,
-    kind: ConditionType,
-    (status, reason, message): Said,
-    generation: i64,
-    now: Timestamp,
-) -> Condition {
-    let status = ConditionStatus::from(status);
-    let since = told.as_ref().filter(|told| told.status == status).map(|told| told.last_transition_time);
-    let last_transition_time = since.unwrap_or(now);
-    let condition = Condition { kind, status, observed_generation: generation, last_transition_time, reason, message };
-    *told = Some(condition.clone());
-    condition
-}
-
-/// With the comfort that there is another one, where there is.
-pub(super) fn and_before(message: &str, is_there: bool) -> String {
-    if is_there { format!("{message}; what was there before goes on serving") } else { message.to_owned() }
 }
 
 /// What there is to say of a certificate by itself.
@@ -174,7 +131,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
-    use crate::model::ListenerTls;
+    use crate::model::{ConditionStatus, ListenerTls};
 
     fn mk_found(name: &str, years: [i32; 2]) -> Found<Certificate> {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -238,6 +195,12 @@ mod tests {
         assert_eq!(server(TlsVersion::Tls12), first, "its clients' tickets stay good");
         let strict = server(TlsVersion::Tls13);
         assert_ne!(strict, first);
+        let gone = Found { place: String::new(), content: Err(Refusal::new("CertificateMissing", &"gone")) };
+        let mut without =
+            |version| keeper.keep(&mk_listener(&[], version), Some(&gone), 1, now).and_then(|security| security.server);
+        assert_eq!(without(TlsVersion::Tls13), strict);
+        let loose = without(TlsVersion::Tls12);
+        assert!(loose.is_some() && loose != strict, "the terms of now hold for the certificate of before");
         assert!(keeper.keep(&Listener { tls: None, ..mk_listener(&[], TlsVersion::Tls12) }, None, 1, now).is_none());
         assert!(!keeper.has_certificate(), "nobody wants it any more");
     }

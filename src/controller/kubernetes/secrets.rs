@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::backend::kubernetes::{pauses, watching};
 use crate::controller::accept::Refusal;
-use crate::controller::certificate::Found;
+use crate::controller::kept::Found;
 use crate::model::FleetId;
 use crate::tls::{Authorities, Certificate, Part};
 

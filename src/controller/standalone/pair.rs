@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::controller::accept::Refusal;
-use crate::controller::certificate::Found;
+use crate::controller::kept::Found;
 use crate::model::{CertificateFiles, Listener};
 use crate::tls::{Certificate, Part};
 
