@@ -248,8 +248,6 @@ async fn follow<B: Backend>(
 /// Its replicas are the garbage collector's now.
 fn remove<B: Backend>(context: &Arc<Context<B>>, id: &FleetId, uid: Option<&FleetUid>) {
     let Some(fleet) = context.registry.remove(id, uid) else { return };
-    context.certificates.forget(id);
-    context.authorities.forget(id);
     let (context, id) = (Arc::clone(context), id.clone());
     // A look that runs would put it back, so its end is waited for; the watch must not wait.
     tokio::spawn(async move {
@@ -258,6 +256,8 @@ fn remove<B: Backend>(context: &Arc<Context<B>>, id: &FleetId, uid: Option<&Flee
         }
         if context.resources.get(&reference(&id)).is_none() {
             context.publisher.withdraw(&id);
+            context.certificates.forget(&id);
+            context.authorities.forget(&id);
         }
     });
 }
