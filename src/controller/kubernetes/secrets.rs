@@ -18,7 +18,7 @@ use crate::controller::kept::Found;
 use crate::model::FleetId;
 use crate::tls::{Authorities, Certificate, Part};
 
-/// A look waits so long for the first word of a Secret. After a start routes should not come before their certificates.
+/// One look waits so long for the first word of a Secret. After a start routes should not come before their certificates.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is made of a Secret.
@@ -92,9 +92,11 @@ impl<T: Send + Sync + 'static> Secrets<T> {
             self.forget(id);
             return None;
         };
-        let mut found = self.follow(id, name);
-        // In time or not, what is known now is what counts.
-        drop(tokio::time::timeout(PATIENCE, found.wait_for(Option::is_some)).await);
+        let (mut found, is_new) = self.follow(id, name);
+        // In time or not, what is known now is what counts. One look waits; once there is more to know, another is taken.
+        if is_new {
+            drop(tokio::time::timeout(PATIENCE, found.wait_for(Option::is_some)).await);
+        }
         let known = found.borrow().clone();
         let unknown = "can't be read now; see whether the API server answers";
         Some(known.unwrap_or_else(|| self.kind.refused(name, "CertificateUnknown", unknown)))
@@ -104,10 +106,11 @@ impl<T: Send + Sync + 'static> Secrets<T> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    fn follow(&self, id: &FleetId, name: &str) -> watch::Receiver<Known<T>> {
+    /// What is known, and whether nobody has followed it before.
+    fn follow(&self, id: &FleetId, name: &str) -> (watch::Receiver<Known<T>>, bool) {
         let mut all = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(followed) = all.get(id).filter(|followed| followed.name == name) {
-            return followed.found.clone();
+            return (followed.found.clone(), false);
         }
         let (sender, found) = watch::channel(None);
         let api = Api::namespaced(self.client.clone(), &id.namespace);
@@ -120,7 +123,7 @@ impl<T: Send + Sync + 'static> Secrets<T> {
         };
         tokio::spawn(follower.run(api));
         all.insert(id.clone(), Followed { name: name.to_owned(), found: found.clone() });
-        found
+        (found, true)
     }
 }
 
@@ -226,3 +229,44 @@ impl<T> Clone for Kind<T> {
 }
 
 impl<T> Copy for Kind<T> {}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::Pending;
+    use std::task::{Context, Poll};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+
+    /// An API server that never answers.
+    struct Silent;
+
+    impl tower_service::Service<Request<Body>> for Silent {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Pending<Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            std::future::pending()
+        }
+    }
+
+    #[tokio::test]
+    async fn one_look_waits_for_a_secret_and_no_other_after_it() {
+        let (again, _looks) = mpsc::unbounded_channel();
+        let secrets = Secrets::new(Client::new(Silent, "shop"), CERTIFICATES, again);
+        let id = FleetId::local("web");
+        assert!(secrets.follow(&id, "web-tls").1, "this one waits");
+        let found = tokio::time::timeout(PATIENCE / 5, secrets.find(&id, Some("web-tls"))).await;
+        let found = found.expect("it is not waited for again").unwrap();
+        assert_eq!(found.content.as_ref().unwrap_err().reason, "CertificateUnknown");
+        assert!(secrets.follow(&id, "other-tls").1, "another Secret is another matter");
+    }
+}
