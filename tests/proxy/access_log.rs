@@ -275,6 +275,29 @@ async fn a_log_that_nobody_takes_holds_no_request_up_and_its_lines_are_counted()
 }
 
 #[tokio::test]
+async fn a_log_that_is_moved_away_while_nobody_takes_it_is_opened_anew_later() {
+    let replica = Replica::named("a").await;
+    let (folder, file) = mk_file();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let mut pipe = tokio::net::unix::pipe::OpenOptions::new().read_write(true).open_receiver(&file).unwrap();
+    let fixture =
+        Fixture::configured(&[replica.address], |_| {}, |config| config.access_log = Some(mk_log(&file))).await;
+    let mut client = Client::connect(fixture.port).await;
+    let agent = format!("User-Agent: {}", "x".repeat(30_000));
+    while fixture.metrics().contains("ringhold_access_log_dropped_total{reason=\"QueueFull\"} 0") {
+        assert_eq!(client.get("/", &[&agent]).await.status, 200);
+    }
+    std::fs::rename(&file, folder.path().join("access.log.1")).unwrap();
+    fixture.handle.reopen_log()();
+    assert!(!file.exists(), "nothing has been taken yet");
+    let taker = tokio::spawn(async move { tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await });
+    eventually("there is a new file", || file.exists()).await;
+    assert_eq!(client.get("/last", &[]).await.status, 200);
+    eventually("lines are in it", || text(&file).contains("\"/last\"")).await;
+    taker.abort();
+}
+
+#[tokio::test]
 async fn a_log_that_can_not_be_opened_is_told_at_the_start() {
     let bridge = ringhold::routes::bridge();
     let mut config = ringhold::proxy::ProxyConfig::new(ringhold::ring::KeyHasher::new(&[7; 16]));

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -30,7 +30,8 @@ pub(in crate::proxy) struct Chunk {
 #[derive(Debug)]
 pub(in crate::proxy) enum Message {
     Write(Chunk),
-    Reopen,
+    /// Look whether the file is to be opened anew, though nothing is to be written.
+    Look,
 }
 
 /// The running thread.
@@ -38,6 +39,8 @@ pub(in crate::proxy) enum Message {
 pub(in crate::proxy) struct Writer {
     messages: Mutex<Option<SyncSender<Message>>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
+    /// The file is to be opened anew before anything else is written.
+    is_moved: Arc<AtomicBool>,
     stats: Arc<WriterStats>,
 }
 
@@ -54,6 +57,7 @@ struct Output {
     /// The last write failed, maybe in the middle of a line.
     torn: bool,
     complained: Option<Instant>,
+    is_moved: Arc<AtomicBool>,
     stats: Arc<WriterStats>,
 }
 
@@ -67,7 +71,15 @@ impl Writer {
     pub(in crate::proxy) fn start(target: &LogTarget, workers: usize) -> io::Result<Self> {
         let stats = Arc::new(WriterStats::default());
         let file = open(target)?;
-        let output = Output { target: target.clone(), file, torn: false, complained: None, stats: Arc::clone(&stats) };
+        let is_moved = Arc::new(AtomicBool::new(false));
+        let output = Output {
+            target: target.clone(),
+            file,
+            torn: false,
+            complained: None,
+            is_moved: Arc::clone(&is_moved),
+            stats: Arc::clone(&stats),
+        };
         let (messages, waiting) = sync_channel(workers * WAITING);
         let (end, ended) = oneshot::channel();
         thread::Builder::new().name("access-log".to_owned()).spawn(move || {
@@ -75,7 +87,7 @@ impl Writer {
             // Who stops may have waited long enough.
             let _ = end.send(());
         })?;
-        Ok(Self { messages: Mutex::new(Some(messages)), ended: Mutex::new(Some(ended)), stats })
+        Ok(Self { messages: Mutex::new(Some(messages)), ended: Mutex::new(Some(ended)), is_moved, stats })
     }
 
     pub(in crate::proxy) fn stats(&self) -> Arc<WriterStats> {
@@ -87,11 +99,12 @@ impl Writer {
         lock(&self.messages).clone()
     }
 
-    /// Has the file opened by its name once more, after what was handed over before.
+    /// Has the file opened by its name once more, before anything else is written.
     pub(in crate::proxy) fn reopen(&self) {
-        // A blocked writer would block us, too; and nobody rotates what can't be written.
-        if self.messages().is_some_and(|messages| messages.try_send(Message::Reopen).is_err()) {
-            tracing::warn!("the access log is not opened anew: what waits for it is not being written");
+        self.is_moved.store(true, Relaxed);
+        // Where there is no room, the writer looks with what it writes next; waiting would block us with it.
+        if let Some(messages) = self.messages() {
+            let _ = messages.try_send(Message::Look);
         }
     }
 
@@ -121,9 +134,12 @@ impl WriterStats {
 impl Output {
     fn run(mut self, messages: &Receiver<Message>) {
         for message in messages {
+            if self.is_moved.swap(false, Relaxed) {
+                self.reopen();
+            }
             match message {
                 Message::Write(chunk) => self.write(&chunk),
-                Message::Reopen => self.reopen(),
+                Message::Look => {}
             }
         }
     }
