@@ -74,7 +74,7 @@ impl Exchange {
         let ours = self.finish.upload.as_ref().is_some_and(|fate| matches!(fate.get(), Fate::TooLarge | Fate::Broken));
         if !ours {
             self.finish.outcome = Outcome::Broken;
-            self.finish.lane.client.worker.complaints.on_break(&self.routed.route.id, &self.replica.upstream);
+            self.routed.complaints.on_break(&self.replica.upstream);
             self.routed.metrics.broken_responses.add(1);
             self.finish.lane.client.worker.on_failure(&self.routed, &self.replica.upstream, Failure::Failed);
         }

@@ -130,7 +130,7 @@ impl<B> Tries<'_, B> {
             self.sight.on_failure(error.reason());
             let blame = blame(&error);
             if blame != Failure::NotTheirs {
-                self.lane.client.worker.complaints.on_try(&self.routed.route.id, &replica.upstream, &error);
+                self.routed.complaints.on_try(&replica.upstream, &error);
             }
             self.lane.client.worker.on_failure(self.routed, &replica.upstream, blame);
             let goes_on = if sent { self.repeat(&error) } else { self.go_elsewhere(&error) };

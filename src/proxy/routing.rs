@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::model::FleetId;
+use crate::proxy::complaints::{Complaints, FleetComplaints};
 use crate::proxy::metrics::{RouteMetrics, Shard};
 use crate::proxy::pool::Replica;
 use crate::proxy::retry::Budget;
@@ -15,6 +16,7 @@ pub(super) struct Routed {
     pub(super) route: Arc<Route>,
     pub(super) metrics: Arc<RouteMetrics>,
     pub(super) budget: Rc<Budget>,
+    pub(super) complaints: Arc<FleetComplaints>,
 }
 
 /// Nobody outside chooses addresses, so their hash may be a fast one.
@@ -29,6 +31,9 @@ pub(super) struct Routing {
     /// By the address of the route, which each entry keeps alive.
     routed: ByAddress<Rc<Routed>>,
     budgets: HashMap<FleetId, Rc<Budget>>,
+    complaints: Arc<Complaints>,
+    /// From one table to the next.
+    kept_complaints: HashMap<FleetId, Arc<FleetComplaints>>,
     /// By the address of the upstream, which each entry keeps alive.
     replicas: ByAddress<Rc<Replica>>,
 }
@@ -36,9 +41,9 @@ pub(super) struct Routing {
 // === impl Routing ===
 
 impl Routing {
-    pub(super) fn new(reader: Reader, shard: Arc<Shard>) -> Self {
-        let (routed, budgets, replicas) = Default::default();
-        Self { reader, shard, version: 0, routed, budgets, replicas }
+    pub(super) fn new(reader: Reader, shard: Arc<Shard>, complaints: Arc<Complaints>) -> Self {
+        let (routed, budgets, kept_complaints, replicas) = Default::default();
+        Self { reader, shard, version: 0, routed, budgets, complaints, kept_complaints, replicas }
     }
 
     /// Whether TLS is spoken on this port by the newest table.
@@ -110,6 +115,7 @@ impl Routing {
         });
         let known = |id: &FleetId| table.fleet(id).is_some();
         self.budgets.retain(|id, _| known(id));
+        self.kept_complaints.retain(|id, _| known(id));
         self.routed.retain(|_, routed| known(&routed.route.id));
         self.shard.retain(known);
         if self.version != table.version {
@@ -125,8 +131,16 @@ impl Routing {
         }
         let metrics = self.shard.route(&route.id);
         let budget = Rc::clone(self.budgets.entry(route.id.clone()).or_default());
+        let complaints = match self.kept_complaints.get(&route.id) {
+            Some(complaints) => Arc::clone(complaints),
+            None => {
+                let complaints = self.complaints.of(&route.id);
+                self.kept_complaints.insert(route.id.clone(), Arc::clone(&complaints));
+                complaints
+            }
+        };
         let key = Arc::as_ptr(&route).addr();
-        let routed = Rc::new(Routed { route, metrics, budget });
+        let routed = Rc::new(Routed { route, metrics, budget, complaints });
         self.routed.insert(key, Rc::clone(&routed));
         routed
     }

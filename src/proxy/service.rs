@@ -168,7 +168,7 @@ async fn proxy(
     match forward(lane, &mut routed, key.hash, request, body, &mut finish.sight).await {
         Ok(answer) => Ok(Proxied { routed, answer, asked }),
         Err(error) => {
-            client.worker.complaints.on_no_answer(&routed.route.id, &error);
+            routed.complaints.on_no_answer(&error);
             tracing::debug!(fleet = %routed.route.id, error = &error as &dyn std::error::Error, "no answer");
             Err(Refused { reason: error.reason(), end: upload_end(finish.upload.as_ref()) })
         }

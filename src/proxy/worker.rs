@@ -145,7 +145,7 @@ impl Worker {
             http1.max_headers(config.max_headers);
         }
         let client_rate = Rate::new(config.min_client_rate, SWEEP, config.min_client_rate_grace);
-        let routing = RefCell::new(Routing::new(reader, Arc::clone(&shard)));
+        let routing = RefCell::new(Routing::new(reader, Arc::clone(&shard), Arc::clone(&complaints)));
         Self {
             config,
             shard,
