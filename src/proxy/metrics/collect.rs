@@ -228,7 +228,7 @@ fn outcomes(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
     for (id, sum) in sums {
         let [namespace, name] = fleet(id);
         for first in Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Spare) {
-            let labels = [namespace, name, ("first", &format!("{first:?}"))];
+            let labels = [namespace, name, ("first", first.as_str())];
             write(&mut family, &labels, sum.firsts[first as usize])?;
         }
     }
@@ -237,7 +237,7 @@ fn outcomes(encoder: &mut DescriptorEncoder<'_>, sums: &Sums) -> fmt::Result {
     for (id, sum) in sums {
         let [namespace, name] = fleet(id);
         for despite in [Verdict::Ramping, Verdict::OverBound, Verdict::Ejected] {
-            let labels = [namespace, name, ("despite", &format!("{despite:?}"))];
+            let labels = [namespace, name, ("despite", despite.as_str())];
             write(&mut family, &labels, sum.despite[despite as usize])?;
         }
     }
