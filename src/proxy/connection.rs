@@ -19,9 +19,11 @@ use tokio::net::TcpStream;
 
 use crate::model::FleetId;
 use crate::proxy::balance::Load;
+use crate::proxy::errors::Reason;
 use crate::proxy::http2::streams::{OpenStream, Streams};
 use crate::proxy::metrics::Place;
 use crate::proxy::origin::Origin;
+use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::socket::{ClientIo, Open, Protocol, Socket};
 use crate::proxy::watch::{Phase, Watch};
 use crate::proxy::worker::Worker;
@@ -133,8 +135,11 @@ async fn http1<S: Socket>(client: &Rc<Client>, io: ClientIo<S>) -> Option<Client
                 Phase::Vacant | Phase::Shared => {}
             }
         }
-        // How it ends concerns nobody: a client may leave when it likes, and what a replica did is known already.
-        if connection.as_mut().poll(cx).is_ready() || watch.phase() == Phase::Vacant {
+        let polled = connection.as_mut().poll(cx);
+        if let Poll::Ready(Err(error)) = &polled {
+            client.on_error(error);
+        }
+        if polled.is_ready() || watch.phase() == Phase::Vacant {
             return Poll::Ready(());
         }
         if watch.is_expired() && watch.phase() == Phase::Idle {
@@ -185,6 +190,18 @@ impl Client {
     /// One more request has come.
     pub(super) fn on_request(&self) {
         self.requests.set(self.requests.get() + 1);
+    }
+
+    /// Its connection has ended so. That concerns nobody but where it was over a head that hyper could not read, and has
+    /// answered by itself: a client may leave when it likes, and what a replica did is known already.
+    fn on_error(&self, error: &hyper::Error) {
+        let reason = match error {
+            error if error.is_parse_too_large() => Reason::HeadTooLarge,
+            error if error.is_parse() && !error.is_parse_version_h2() => Reason::BadRequest,
+            _ => return,
+        };
+        let (status, outcome) = (reason.status().as_u16(), Outcome::Own(reason));
+        self.worker.shard.unrouted.add(&Ended { status, outcome, bytes_in: 0, bytes_out: 0, took: Duration::ZERO });
     }
 
     /// TLS is spoken from now on.

@@ -46,6 +46,10 @@ pub enum ForwardError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reason {
+    /// The head is not one of HTTP.
+    BadRequest,
+    /// The head is too long.
+    HeadTooLarge,
     /// Host is missing, repeated or malformed.
     BadHost,
     /// The target has a form that is not for this method.
@@ -141,7 +145,9 @@ impl From<PickError> for ForwardError {
 
 impl Reason {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
+        Self::BadRequest,
+        Self::HeadTooLarge,
         Self::BadHost,
         Self::BadTarget,
         Self::BadConnection,
@@ -170,6 +176,8 @@ impl Reason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::BadRequest => "BadRequest",
+            Self::HeadTooLarge => "HeadTooLarge",
             Self::BadHost => "BadHost",
             Self::BadTarget => "BadTarget",
             Self::BadConnection => "BadConnection",
@@ -199,7 +207,9 @@ impl Reason {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BadTarget | Self::BadConnection | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::BadHost | Self::BadTarget | Self::BadConnection | Self::BrokenBody => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MisdirectedRequest => StatusCode::MISDIRECTED_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -208,7 +218,7 @@ impl Reason {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::UnsupportedCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTooLarge | Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ConnectFailed | Self::ReplicaTlsFailed | Self::UpstreamReset | Self::BadResponse => {
                 StatusCode::BAD_GATEWAY
             }
@@ -220,6 +230,8 @@ impl Reason {
     /// What people read.
     const fn message(self) -> &'static str {
         match self {
+            Self::BadRequest => "the request's head is not valid HTTP",
+            Self::HeadTooLarge => "the request's head is too long",
             Self::BadHost => "the request needs exactly one valid Host",
             Self::BadTarget => "the request's target is not one for its method",
             Self::BadConnection => "the request's Connection names a field that is not for one connection alone",
@@ -249,7 +261,9 @@ impl Reason {
     const fn closes(self) -> bool {
         matches!(
             self,
-            Self::BadHost
+            Self::BadRequest
+                | Self::HeadTooLarge
+                | Self::BadHost
                 | Self::BadTarget
                 | Self::BadConnection
                 | Self::MisdirectedRequest

@@ -60,6 +60,30 @@ async fn who_leaves_right_after_the_head_is_counted() {
 }
 
 #[tokio::test]
+async fn heads_that_nobody_can_read_are_counted_as_they_are_answered() {
+    let replica = Replica::named("a").await;
+    let fixture = Fixture::start(&[replica.address]).await;
+    let (large, many) = ("x".repeat(80_000), "X-Y: 1\r\n".repeat(120));
+    for (head, status) in [
+        ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n".to_owned(), 400),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {large}\r\n\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"), 431),
+    ] {
+        let mut client = Client::connect(fixture.port).await;
+        client.send(&head).await;
+        assert_eq!(client.response("GET").await.unwrap().status, status);
+    }
+    let unrouted = "ringhold_requests_total{namespace=\"\",loadbalancer=\"\"";
+    for series in [",code=\"400\",reason=\"BadRequest\"} 2", ",code=\"431\",reason=\"HeadTooLarge\"} 2"] {
+        eventually(series, || fixture.metrics().contains(&format!("{unrouted}{series}"))).await;
+    }
+    drop(Client::connect(fixture.port).await);
+    eventually("all have gone", || fixture.handle.metrics().client_connections() == 0).await;
+    assert_eq!(fixture.metrics().matches(unrouted).count(), 2, "who leaves without a word is nothing of that");
+}
+
+#[tokio::test]
 async fn picks_are_counted_by_what_became_of_the_first_candidate() {
     let (a, (dead, _guard)) = (Replica::named("a").await, refusing());
     let fixture = Fixture::start(&[a.address, dead]).await;
