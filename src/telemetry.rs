@@ -78,7 +78,17 @@ impl Console {
     /// The process's standard output, with colours where a terminal shows it and `NO_COLOR` is not set.
     #[must_use]
     pub fn stdout() -> Self {
-        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self::new(io::stdout().is_terminal(), |waiting, dropped| write_all(waiting, dropped, io::stdout().lock()))
+    }
+
+    /// The same on standard error, where standard output is somebody else's. The log is written there, too.
+    #[must_use]
+    pub fn stderr() -> Self {
+        Self::new(io::stderr().is_terminal(), |waiting, dropped| write_all(waiting, dropped, io::stderr()))
+    }
+
+    fn new(is_terminal: bool, write_all: impl FnOnce(&Receiver<Message>, &AtomicU64) + Send + 'static) -> Self {
+        let colours = is_terminal && std::env::var_os("NO_COLOR").is_none();
         let (lines, waiting) = sync_channel(WAITING_LINES);
         let dropped = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&dropped);
@@ -120,15 +130,14 @@ impl Console {
 }
 
 /// Whole lines only, so that lines of several threads do not mix. Where nobody reads them any more, nobody misses them.
-fn write_all(waiting: &Receiver<Message>, dropped: &AtomicU64) {
-    let mut stdout = io::stdout().lock();
+fn write_all(waiting: &Receiver<Message>, dropped: &AtomicU64, mut out: impl Write) {
     for message in waiting {
         let missing = dropped.swap(0, Ordering::Relaxed);
         if missing > 0 {
-            let _ = writeln!(stdout, "ringhold  {missing} lines were dropped, for nobody read them in time");
+            let _ = writeln!(out, "ringhold  {missing} lines were dropped, for nobody read them in time");
         }
         match message {
-            Message::Line(line) => drop(stdout.write_all(line.as_bytes())),
+            Message::Line(line) => drop(out.write_all(line.as_bytes())),
             Message::Mark(written) => drop(written.send(())),
         }
     }

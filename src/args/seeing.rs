@@ -11,8 +11,8 @@ use crate::telemetry::traces::TracesConfig;
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Access log")]
 pub struct AccessLogArgs {
-    /// File that gets a line for each request, or - for standard output; SIGUSR1 has it opened anew, for whoever rotates it
-    /// [default: no access log]
+    /// File that gets a line for each request, or - for standard output (then `ringhold local` tells its story on standard
+    /// error); SIGUSR1 has it opened anew, for whoever rotates it [default: no access log]
     #[arg(long = "access-log", value_name = "FILE", env = "RINGHOLD_ACCESS_LOG")]
     pub file: Option<PathBuf>,
 
@@ -80,7 +80,13 @@ impl AccessLogArgs {
     pub fn config(&self) -> Option<AccessLog> {
         let Self { file, format, sample, all_errors, keys } = self;
         let target = match file.as_ref()? {
-            file if file.as_os_str() == "-" => LogTarget::Stdout,
+    /// Whether lines go to standard output.
+    #[must_use]
+    pub fn is_on_stdout(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.as_os_str() == "-")
+    }
+
+            _ if self.is_on_stdout() => LogTarget::Stdout,
             file if file.as_os_str().is_empty() => return None,
             file => LogTarget::File(file.clone()),
         };

@@ -20,7 +20,8 @@ pub(super) async fn run(args: LocalArgs) -> anyhow::Result<()> {
     telemetry::init(&args.process.log_level, args.process.log_format)?;
     let BackendKind::Process = args.backend;
     let mut signals = Signals::new().context("can't listen to signals")?;
-    let console = Console::stdout();
+    // Whoever reads an access log there reads nothing else.
+    let console = if args.proxy.access_log.is_on_stdout() { Console::stderr() } else { Console::stdout() };
     let Bridge { publisher, reader, listeners, listen_requests, requests, scale_requests } = bridge();
     let addresses = args.proxy.addresses_or(|| vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
     let front = Front::open(&args.proxy, &args.process, addresses, reader, Some(listen_requests)).await?;

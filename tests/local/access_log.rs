@@ -1,4 +1,4 @@
-//! The access log as whoever runs Ringhold meets it: on standard output beside the story, and rotated by a signal.
+//! The access log as whoever runs Ringhold meets it: on standard output, and rotated by a signal.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ fn one_replica() -> Manifest {
 }
 
 #[tokio::test]
-async fn lines_stand_beside_the_story() {
+async fn lines_have_standard_output_for_themselves() {
     let ringhold = Ringhold::start_with(&one_replica(), &["--access-log", "-"]).await;
     assert_eq!(ringhold.client().get("/home?a=1", &[]).await.unwrap().0, 200);
     let line = ringhold.says("\"GET /home?a=1 HTTP/1.1\" 200 ").await;
     assert!(line.starts_with("127.0.0.1 - - [") && line.contains(" loadbalancer=web ordinal=0 "), "{line}");
-    assert!(ringhold.story().contains("is ready on"));
+    assert_eq!(ringhold.printed(), [line], "for programs");
+    assert!(ringhold.story().contains("is ready on"), "for people, on standard error");
 }
 
 #[tokio::test]

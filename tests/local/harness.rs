@@ -17,13 +17,17 @@ use crate::client::Client;
 /// Longest time for anything that a test waits for. A condition that comes true ends the wait at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+type Lines = Arc<Mutex<Vec<String>>>;
+
 /// A running Ringhold.
 pub(crate) struct Ringhold {
     pub(crate) port: u16,
     pub(crate) admin: u16,
     pub(crate) manifest: PathBuf,
     child: Child,
-    output: Arc<Mutex<Vec<String>>>,
+    output: Lines,
+    /// Of that, what came on standard output.
+    printed: Lines,
     _folder: TempDir,
 }
 
@@ -102,10 +106,10 @@ impl Ringhold {
     pub(crate) fn spawn(folder: TempDir, file: PathBuf, port: u16, args: &[&str]) -> Self {
         let admin = free_port();
         let mut child = command(&file, admin).args(args).spawn().unwrap();
-        let output = Arc::default();
-        collect(child.stdout.take().unwrap(), Arc::clone(&output));
-        collect(child.stderr.take().unwrap(), Arc::clone(&output));
-        Self { port, admin, manifest: file, child, output, _folder: folder }
+        let (output, printed) = (Lines::default(), Lines::default());
+        collect(child.stdout.take().unwrap(), vec![Arc::clone(&printed), Arc::clone(&output)]);
+        collect(child.stderr.take().unwrap(), vec![Arc::clone(&output)]);
+        Self { port, admin, manifest: file, child, output, printed, _folder: folder }
     }
 
     /// Replaces the manifest in one step, as an editor does.
@@ -207,6 +211,11 @@ impl Ringhold {
     pub(crate) fn story(&self) -> String {
         self.output.lock().unwrap().join("\n")
     }
+
+    /// What came on standard output alone.
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.printed.lock().unwrap().clone()
+    }
 }
 
 impl Drop for Ringhold {
@@ -275,10 +284,10 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-fn collect(stream: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {
+fn collect(stream: impl Read + Send + 'static, into: Vec<Lines>) {
     std::thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            lines.lock().unwrap().push(line);
+            into.iter().for_each(|lines| lines.lock().unwrap().push(line.clone()));
         }
     });
 }
