@@ -22,7 +22,8 @@ operator() {
 #   kubectl -n ringhold-system create secret generic ringhold-hash-secret --from-literal=hash-secret=$(openssl rand -hex 16)
 #   kubectl -n ringhold-system rollout restart deployment/ringhold
 #
-# It may read no Secret. For a certificate that a LoadBalancer names in spec.listener.tls.secretName, in its namespace:
+# It may read no Secret. For one that a LoadBalancer names in spec.listener.tls.secretName (a certificate) or in
+# spec.replicaTls.caSecretName (authorities), in its namespace:
 #   kubectl -n shop create role ringhold-tls --verb=list,watch --resource=secrets --resource-name=web-tls
 #   kubectl -n shop create rolebinding ringhold-tls --role=ringhold-tls --serviceaccount=ringhold-system:ringhold
 apiVersion: v1

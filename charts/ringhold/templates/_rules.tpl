@@ -43,7 +43,7 @@ a server-side apply makes a new object.
 {{- end }}
 
 {{- /*
-Certificates of listeners: each Secret is watched by its name. What is given are the names; none: all Secrets.
+Certificates of listeners, authorities of replicas: each Secret is watched by its name. What is given are the names; none: all Secrets.
 */}}
 {{- define "ringhold.rules.tls" -}}
 - apiGroups: [""]
