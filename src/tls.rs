@@ -18,6 +18,9 @@ pub use certificate::{Certificate, CertificateError, Part};
 pub use client::{Authorities, AuthoritiesError, ClientTls};
 pub use server::ServerTls;
 
+/// What a client needs for handshakes.
+pub use rustls::ClientConfig;
+
 /// TLS can't be set up.
 pub type TlsError = rustls::Error;
 

@@ -58,7 +58,7 @@ pub struct AccessLogArgs {
 }
 
 /// Where traces go. What else there is to say, the environment variables of OpenTelemetry say.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[command(next_help_heading = "Traces")]
 pub struct TracesArgs {
     /// URL of a collector that takes OTLP over HTTP: requests and their tries are sent there as spans. The other variables
@@ -70,22 +70,27 @@ pub struct TracesArgs {
     /// The same for traces alone, with its path
     #[arg(long = "otlp-traces-endpoint", value_name = "URL", env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")]
     pub traces_endpoint: Option<String>,
+
+    /// File with the certificates, in PEM form, of the authorities that vouch for an https collector
+    /// [default: those of the system]
+    #[arg(long = "otlp-certificate", value_name = "FILE", env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
+    pub certificate: Option<PathBuf>,
 }
 
 // === impl AccessLogArgs, TracesArgs ===
 
 impl AccessLogArgs {
-    /// What the proxy takes; `None`: no access log.
-    #[must_use]
-    pub fn config(&self) -> Option<AccessLog> {
-        let Self { file, format, sample, all_errors, keys } = self;
-        let target = match file.as_ref()? {
     /// Whether lines go to standard output.
     #[must_use]
     pub fn is_on_stdout(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.as_os_str() == "-")
     }
 
+    /// What the proxy takes; `None`: no access log.
+    #[must_use]
+    pub fn config(&self) -> Option<AccessLog> {
+        let Self { file, format, sample, all_errors, keys } = self;
+        let target = match file.as_ref()? {
             _ if self.is_on_stdout() => LogTarget::Stdout,
             file if file.as_os_str().is_empty() => return None,
             file => LogTarget::File(file.clone()),
@@ -98,8 +103,8 @@ impl TracesArgs {
     /// What the export takes.
     #[must_use]
     pub fn config(&self) -> TracesConfig {
-        let Self { endpoint, traces_endpoint } = self;
-        TracesConfig { endpoint: endpoint.clone(), traces_endpoint: traces_endpoint.clone() }
+        let Self { endpoint, traces_endpoint, certificate } = self.clone();
+        TracesConfig { endpoint, traces_endpoint, certificate }
     }
 }
 

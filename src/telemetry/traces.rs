@@ -3,8 +3,9 @@
 //! Whoever ends a span puts it into a bounded queue; a task of the control plane sends batches. What finds no room, or
 //! can't be sent, is counted and gone: no request waits for a collector.
 
-use std::env;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{env, fs};
 
 use hyper_rustls::HttpsConnectorBuilder;
 use opentelemetry::trace::TracerProvider;
@@ -21,6 +22,8 @@ use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::tls::{Authorities, ClientConfig};
 
 /// At the end, spans that wait are sent for so long at most.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -39,8 +42,18 @@ pub enum TracesError {
         value: String,
     },
     /// There are no certificates to know a collector by.
-    #[error("can't verify an https collector: no certificates of authorities were found")]
+    #[error(
+        "can't verify an https collector: no certificates of authorities were found; name a file in --otlp-certificate"
+    )]
     Roots(#[source] std::io::Error),
+    /// Those that were named can't be used.
+    #[error("--otlp-certificate: {}: {problem}", path.display())]
+    Certificate {
+        /// Where they should be.
+        path: PathBuf,
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The exporter can't be made.
     #[error("can't export traces")]
     Exporter(#[from] ExporterBuildError),
@@ -53,6 +66,9 @@ pub struct TracesConfig {
     pub endpoint: Option<String>,
     /// The same for traces alone, as `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` does: taken as it is.
     pub traces_endpoint: Option<String>,
+    /// Who vouches for an https collector, as `OTEL_EXPORTER_OTLP_CERTIFICATE` names the file; otherwise whom the system
+    /// trusts.
+    pub certificate: Option<PathBuf>,
 }
 
 /// The running export.
@@ -107,6 +123,11 @@ impl TracesConfig {
         given(&self.traces_endpoint).or_else(base)
     }
 
+    fn certificate(&self) -> Option<PathBuf> {
+        let of_traces = env::var_os("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE").map(PathBuf::from);
+        of_traces.or_else(|| self.certificate.clone()).filter(|path| !path.as_os_str().is_empty())
+    }
+
     /// Starts the export on the calling runtime, if one is configured. Sampler, headers, timeout, queue and resource are
     /// those of `OTEL_*`.
     ///
@@ -124,7 +145,10 @@ impl TracesConfig {
         let builder = SpanExporter::builder().with_http().with_endpoint(target.clone());
         // The exporter has a time limit of its own, from `OTEL_EXPORTER_OTLP_TIMEOUT`; this one is for the client alone.
         let builder = if target.starts_with("https:") {
-            let connector = HttpsConnectorBuilder::new().with_native_roots().map_err(TracesError::Roots)?;
+            let connector = match self.certificate() {
+                Some(path) => HttpsConnectorBuilder::new().with_tls_config(trust(&path)?),
+                None => HttpsConnectorBuilder::new().with_native_roots().map_err(TracesError::Roots)?,
+            };
             builder.with_http_client(HyperClient::new(connector.https_only().enable_http1().build(), timeout(), None))
         } else {
             builder.with_http_client(HyperClient::with_default_connector(timeout(), None))
@@ -252,6 +276,14 @@ impl Export {
         }
         (!batch.is_empty()).then_some(batch)
     }
+}
+
+/// Trusts whom the authorities in this file vouch for.
+fn trust(path: &Path) -> Result<ClientConfig, TracesError> {
+    let unusable = |problem: String| TracesError::Certificate { path: path.to_owned(), problem };
+    let text = fs::read(path).map_err(|error| unusable(format!("can't be read: {error}")))?;
+    let authorities = Authorities::from_pem(&text).map_err(|error| unusable(error.to_string()))?;
+    authorities.config().map_err(|error| unusable(error.to_string()))
 }
 
 /// Of the process: what `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, and who it is unless they do.

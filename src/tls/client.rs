@@ -55,6 +55,17 @@ impl Authorities {
         Ok(Self { roots, read })
     }
 
+    /// For handshakes with whoever they vouch for.
+    ///
+    /// # Errors
+    /// TLS can't be set up.
+    pub fn config(&self) -> Result<ClientConfig, TlsError> {
+        Ok(ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth())
+    }
+
     /// Whether both are the same, wherever they were read.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -77,10 +88,7 @@ impl ClientTls {
     /// The name is none.
     pub fn new(authorities: &Authorities, hostname: &str) -> Result<Self, TlsError> {
         let name = ServerName::try_from(hostname.to_owned()).map_err(|error| TlsError::General(error.to_string()))?;
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(authorities.roots.clone())
-            .with_no_client_auth();
+        let mut config = authorities.config()?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(Terms { config: Arc::new(config), name })))
     }

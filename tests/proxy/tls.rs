@@ -3,6 +3,7 @@
 
 mod authority;
 mod choice;
+mod collector;
 mod handshakes;
 mod replicas;
 mod sessions;

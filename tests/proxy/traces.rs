@@ -78,7 +78,7 @@ impl Collector {
 
 fn traces(collector: SocketAddr) -> Traces {
     let endpoint = Some(format!("http://{collector}"));
-    TracesConfig { endpoint, traces_endpoint: None }.start().unwrap().unwrap()
+    TracesConfig { endpoint, ..TracesConfig::default() }.start().unwrap().unwrap()
 }
 
 async fn traced(addresses: &[SocketAddr], traces: &Traces) -> Fixture {
@@ -378,5 +378,5 @@ async fn a_log_and_a_trace_name_the_same_trace() {
 fn no_endpoint_means_no_export() {
     let none = |config: &TracesConfig| matches!(config.start(), Ok(None));
     assert!(none(&TracesConfig::default()));
-    assert!(none(&TracesConfig { endpoint: Some(String::new()), traces_endpoint: None }));
+    assert!(none(&TracesConfig { endpoint: Some(String::new()), ..TracesConfig::default() }));
 }

@@ -18,7 +18,7 @@ use source::{Source, is_module, is_punct, is_word, sources, visit};
 const LAYERS: &[(&str, &[&str])] = &[
     ("ring", &[]),
     ("shutdown", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["tls"]),
     ("figure", &[]),
     ("api", &[]),
     ("model", &["ring"]),

@@ -23,7 +23,8 @@ struct Secured {
     names: Arc<Mutex<Vec<Option<String>>>>,
 }
 
-fn acceptor(authority: &Authority, name: &str) -> TlsAcceptor {
+/// Of a server that shows a certificate for this name.
+pub(super) fn acceptor(authority: &Authority, name: &str) -> TlsAcceptor {
     let (chain, key) = authority.pair(name);
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
