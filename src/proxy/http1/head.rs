@@ -119,8 +119,8 @@ pub(super) fn take(
         let value = HeaderValue::from_maybe_shared(bytes.slice(at(*value))).map_err(|_| Invalid)?;
         headers.append(name, value);
     }
-    let framing = framing(line.status, line.is_http_11, &mut headers, method)?;
-    let keeps_alive = line.is_http_11 && framing != Framing::Close && !says_close(&headers);
+    let (framing, is_certain) = framing(line.status, line.is_http_11, &mut headers, method)?;
+    let keeps_alive = line.is_http_11 && is_certain && framing != Framing::Close && !says_close(&headers);
     let reason = line.reason.map(|reason| bytes.slice(at(reason)));
     Ok(Some(Head { status: line.status, reason, headers, framing, keeps_alive }))
 }
@@ -154,26 +154,38 @@ fn parse(bytes: &[u8], places: &mut [Place]) -> Result<Option<Line>, Invalid> {
     Ok(Some(Line { length, status, reason, is_http_11: response.version == Some(1), fields: response.headers.len() }))
 }
 
-/// RFC 9112 §6.3.
-fn framing(status: StatusCode, is_http_11: bool, headers: &mut HeaderMap, method: &Method) -> Result<Framing, Invalid> {
+/// RFC 9112 §6.3, and whether the replica is certain to see it in the same way: one that says more of a body than counts
+/// may yet send it, and what it sends late would be taken for the next response.
+fn framing(
+    status: StatusCode,
+    is_http_11: bool,
+    headers: &mut HeaderMap,
+    method: &Method,
+) -> Result<(Framing, bool), Invalid> {
     if status.is_informational() {
-        return Ok(Framing::None); // whatever else it says
+        return Ok((Framing::None, true)); // whatever else it says
     }
     if !headers::normalize_length(headers) {
         return Err(Invalid);
     }
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let length: Option<u64> = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let is_chunked = is_chunked_alone(headers)?;
     if is_chunked && !is_http_11 {
         return Err(Invalid); // HTTP/1.0 knows no codings (§6.1): whoever sends this is not understood
     }
-    let is_bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    Ok(match length {
-        _ if is_bodiless || method == Method::HEAD => Framing::None,
+    let is_empty = status == StatusCode::NO_CONTENT;
+    let is_unchanged = status == StatusCode::NOT_MODIFIED;
+    // The length of what has not changed is that of what a GET would get (RFC 9110 §8.6).
+    let claims_body =
+        (is_chunked && (is_empty || is_unchanged)) || (is_empty && length.is_some_and(|length| length > 0));
+    let is_certain = !claims_body && !(is_chunked && length.is_some());
+    let framing = match length {
+        _ if is_empty || is_unchanged || method == Method::HEAD => Framing::None,
         _ if is_chunked => Framing::Chunked,
         Some(length) => Framing::Length(length),
         None => Framing::Close,
-    })
+    };
+    Ok((framing, is_certain))
 }
 
 /// Whether the body comes in chunks. Any other coding is one that would be lost here.
@@ -209,12 +221,16 @@ mod tests {
             ("HTTP/1.1 200 OK\r\ncontent-length: 3", Framing::Length(3), true),
             ("HTTP/1.1 200 \r\ncontent-length: 3\r\ncontent-length: 3, 3", Framing::Length(3), true),
             ("HTTP/1.1 200\r\nTransfer-Encoding: Chunked", Framing::Chunked, true),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked", Framing::Chunked, true),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked", Framing::Chunked, false),
             ("HTTP/1.1 200 OK", Framing::Close, false),
             ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: a, Close", Framing::Length(3), false),
             ("HTTP/1.0 200 OK\r\ncontent-length: 3\r\nconnection: keep-alive", Framing::Length(3), false),
-            ("HTTP/1.1 204 No Content\r\ncontent-length: 3", Framing::None, true),
-            ("HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked", Framing::None, true),
+            ("HTTP/1.1 204 No Content", Framing::None, true),
+            ("HTTP/1.1 204 No Content\r\ncontent-length: 0", Framing::None, true),
+            ("HTTP/1.1 204 No Content\r\ncontent-length: 3", Framing::None, false),
+            ("HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked", Framing::None, false),
+            ("HTTP/1.1 304 Not Modified\r\ncontent-length: 3", Framing::None, true),
+            ("HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked", Framing::None, false),
             ("HTTP/1.1 103 Early Hints", Framing::None, true),
         ] {
             assert_eq!(get(head), Ok(Some((framing, keeps_alive))), "{head:?}");

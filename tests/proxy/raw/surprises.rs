@@ -32,6 +32,33 @@ async fn of_two_answers_to_one_request_the_second_is_nobodys() {
 }
 
 #[tokio::test]
+async fn after_an_answer_that_says_more_of_a_body_than_counts_nobody_is_asked_again() {
+    for (doubtful, status) in [
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 44\r\n\r\n", 204),
+        ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", 204),
+        ("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", 304),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200),
+    ] {
+        // The body that it has spoken of comes late.
+        let replica = Replica::raw(move |mut stream| async move {
+            read_head(&mut stream).await;
+            stream.write_all(doubtful.as_bytes()).await.unwrap();
+            if !read_head(&mut stream).await.is_empty() {
+                stream.write_all(EVIL.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        let fixture = Fixture::start(&[replica.address]).await;
+        let mut client = Client::connect(fixture.port).await;
+        for connections in 1..=3 {
+            let response = client.get("/", &["Host: a"]).await;
+            assert_eq!((response.status, response.body.as_str()), (status, ""), "{doubtful:?}");
+            assert_eq!(replica.connections(), connections, "{doubtful:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_body_behind_the_answer_to_a_head_is_nobodys() {
     let scripted = Scripted::start().await;
     scripted.tell(EVIL.as_bytes());
