@@ -15,8 +15,9 @@ mod outbox;
 
 pub(super) use self::body::ReplicaBody;
 
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -24,6 +25,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::ext::ReasonPhrase;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::unconstrained;
 use tokio_util::io::poll_read_buf;
 
 use crate::proxy::body::{BodyError, RequestBody};
@@ -136,7 +138,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn is_usable(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
         let mut room = [0_u8; 1];
-        Pin::new(&mut self.stream).poll_read(&mut nobody, &mut ReadBuf::new(&mut room)).is_pending()
+        let look = poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut room)));
+        // A task that has had its share of reads would be told to wait, whatever the connection does.
+        pin!(unconstrained(look)).poll(&mut nobody).is_pending()
     }
 
     /// Begins an exchange. The head is written when the call is polled first.
@@ -296,5 +300,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Upgraded<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_has_ended_is_never_usable_however_many_a_task_looks_at() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (peer, _) = listener.accept().await.unwrap();
+        let mut connection = Connection::new(stream, false, HeadLimits { bytes: 1024, fields: 10 });
+        assert!(connection.is_usable());
+        drop(peer);
+        connection.stream.readable().await.unwrap();
+        assert_eq!((0..1000).position(|_| connection.is_usable()), None);
     }
 }
