@@ -46,11 +46,16 @@ impl Pace {
         self.is_due.store(true, Relaxed);
     }
 
+    /// From now on it is not.
+    pub(super) fn go_on(&self) {
+        self.is_due.store(false, Relaxed);
+    }
+
     /// Bytes came, or were taken.
     pub(super) fn on_bytes(&self, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.passed.store(self.passed.load(Relaxed).saturating_add(count), Relaxed);
-        self.is_due.store(false, Relaxed);
+        self.go_on();
     }
 
     /// For the sweeper: begins anew.

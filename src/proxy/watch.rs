@@ -83,8 +83,9 @@ impl Watch {
         }
     }
 
-    /// Enters a phase that may last this long.
+    /// Enters a phase that may last this long. What was waited for in the last one is waited for no more.
     pub(super) fn enter(&self, phase: Phase, span: Duration) {
+        self.pace.go_on();
         self.phase.store(phase as u8, Relaxed);
         self.span.store(millis(span), Relaxed);
         self.entered.store(true, Relaxed);

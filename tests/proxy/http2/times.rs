@@ -112,6 +112,28 @@ async fn a_response_that_is_not_taken_is_reset_alone() {
     assert!(started.elapsed() >= SHORT);
     assert_eq!(client.ask(to(&fixture, 1)).await.body, "b");
     eventually("the lease is back", || fixture.in_flight() == 0).await;
+    assert!(fixture.metrics().contains("broken_responses_total{namespace=\"default\",loadbalancer=\"web\"} 0\n"));
+}
+
+#[tokio::test]
+async fn a_client_is_not_slow_while_a_replica_is_silent_though_its_upload_goes_on() {
+    let replica = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await.unwrap();
+        tokio::time::sleep(4 * SHORT).await;
+        stream.write_all(b"whole").await.unwrap();
+        read_head(&mut stream).await;
+    })
+    .await;
+    let fixture = Fixture::configured(
+        &[replica.address],
+        |_| {},
+        |config| (config.min_client_rate, config.min_client_rate_grace) = (10_000, SHORT),
+    )
+    .await;
+    let mut client = Http2::connect(fixture.port).await;
+    let (response, _upload) = client.open(Request::post("http://a.example/").body(()).unwrap(), false).await;
+    assert_eq!(whole(response).await.unwrap().body, "whole");
 }
 
 #[tokio::test]
