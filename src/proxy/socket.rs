@@ -16,7 +16,8 @@ use crate::proxy::connection::Client;
 use crate::proxy::metrics::{Place, Shard};
 use crate::proxy::watch::{Phase, Watch};
 
-/// A client that gets our last answer while it sends may go on so long, and for so many bytes, until it has seen it.
+/// How long an end may take, and for how many bytes: a client that gets our last answer while it sends may go on until
+/// it has seen it, and the sides of a tunnel may take what is left.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 pub(super) const LINGER_BYTES: usize = 1024 * 1024;
 /// Pieces up to this length together are written as one.

@@ -18,6 +18,7 @@ use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
+use tokio::time::timeout;
 
 use crate::proxy::connection::Lane;
 use crate::proxy::http1::Upgraded;
@@ -25,6 +26,7 @@ use crate::proxy::metrics::RouteMetrics;
 use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::replica_stream::ReplicaStream;
 use crate::proxy::sight::Sight;
+use crate::proxy::socket::LINGER;
 use crate::proxy::watch::{Phase, Watch};
 use crate::routes::Lease;
 
@@ -87,10 +89,9 @@ pub(super) fn start(
     let tunnel = {
         let lane = Rc::clone(&lane);
         async move {
-            let _lease = lease;
             let Ok(client) = to_client.await else { return };
             let client = Counted { io: TokioIo::new(client), traffic: Rc::new(traffic) };
-            copy(client, to_replica, &lane.watch).await;
+            copy(client, to_replica, lease, &lane.watch).await;
         }
     };
     if lane.is_stream() {
@@ -104,6 +105,7 @@ pub(super) fn start(
 async fn copy<T: AsyncRead + AsyncWrite + Unpin>(
     mut client: Counted<T>,
     mut replica: Upgraded<ReplicaStream>,
+    lease: Lease,
     watch: &Watch,
 ) {
     watch.adopt().await;
@@ -111,9 +113,9 @@ async fn copy<T: AsyncRead + AsyncWrite + Unpin>(
         let mut copying = pin!(copy_bidirectional(&mut client, &mut replica));
         poll_fn(|cx| if watch.is_expired() { Poll::Ready(()) } else { copying.as_mut().poll(cx).map(drop) }).await;
     }
-    // Both sides learn that it is over before the sockets go. They may be gone already.
-    let _ = client.shutdown().await;
-    let _ = replica.shutdown().await;
+    drop(lease);
+    // Both sides learn that it is over before the sockets go. They may be gone already, or take nothing, not even that.
+    let _ = timeout(LINGER, async { tokio::join!(client.shutdown(), replica.shutdown()) }).await;
 }
 
 // === impl Traffic ===

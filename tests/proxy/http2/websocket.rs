@@ -147,6 +147,23 @@ async fn an_idle_tunnel_is_closed_alone() {
 }
 
 #[tokio::test]
+async fn an_idle_tunnel_is_closed_though_its_client_takes_nothing() {
+    let replica = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        while stream.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
+    })
+    .await;
+    let short = Duration::from_millis(300);
+    let fixture = Fixture::with(&[replica.address], |policy| policy.timeouts.idle = short).await;
+    let mut client = Http2::connect(fixture.port).await;
+    let (_body, _stream) = open(&fixture, &mut client).await;
+    eventually("the lease is back", || fixture.in_flight() == 0).await;
+    eventually("the connection is gone", || fixture.handle.metrics().client_connections() == 0).await;
+}
+
+#[tokio::test]
 async fn tunnels_are_closed_after_their_grace_when_we_stop() {
     let replica = echo().await;
     let grace = Duration::from_millis(200);

@@ -52,6 +52,25 @@ async fn a_session_ends_in_order() {
 }
 
 #[tokio::test]
+async fn an_idle_tunnel_is_closed_though_its_client_takes_nothing() {
+    let replica = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        let switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+        stream.write_all(switch).await.unwrap();
+        while stream.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
+    })
+    .await;
+    let authority = Authority::new();
+    let mut fixture = secured(&replica, server_tls(&authority.issue(&["a.example"]))).await;
+    Arc::make_mut(&mut fixture.desired.route).timeouts.idle = std::time::Duration::from_millis(300);
+    fixture.publish(&[mk_replica(0, 0, replica.address)]);
+    let mut client = connect(fixture.port, "a.example", &authority.client()).await.unwrap();
+    assert_eq!(client.get("/", &["Connection: upgrade", "Upgrade: echo"]).await.status, 101);
+    eventually("the lease is back", || fixture.in_flight() == 0).await;
+    eventually("the connection is gone", || fixture.handle.metrics().client_connections() == 0).await;
+}
+
+#[tokio::test]
 async fn a_tunnel_goes_through_tls() {
     let replica = Replica::raw(|mut stream| async move {
         if read_head(&mut stream).await.is_empty() {
