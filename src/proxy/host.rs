@@ -14,7 +14,7 @@ const MAX_LENGTH: usize = 260;
 ///
 /// # Errors
 /// Host is missing on HTTP/1.1, there is more than one, it is none, it is not the authority of HTTP/2, or the target is
-/// for CONNECT.
+/// for CONNECT, or for OPTIONS and this is not.
 pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
     let is_http2 = request.version() == Version::HTTP_2;
     let mut hosts = request.headers().get_all(HOST).iter();
@@ -44,8 +44,9 @@ pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
         let target = if asks_of_server { PathAndQuery::from_static("*") } else { target.clone() };
         request.headers_mut().insert(HOST, host);
         *request.uri_mut() = Uri::from(target);
-    } else if request.uri().path() == "*" && request.method() != Method::OPTIONS {
-        // Asterisk form is for OPTIONS alone (RFC 9112 §3.2.4).
+    }
+    // Asterisk form is for OPTIONS alone (RFC 9112 §3.2.4, RFC 9113 §8.3.1).
+    if request.uri().path() == "*" && request.method() != Method::OPTIONS {
         return Err(Reason::BadTarget);
     }
     Ok(())
@@ -125,6 +126,20 @@ mod tests {
         assert_eq!(normal(Method::GET, "*"), Err(Reason::BadTarget));
         assert_eq!(normal(Method::GET, "http://a,b/"), good("/", "a,b"));
         assert_eq!(normal(Method::GET, &format!("http://{}/", "a".repeat(261))), Err(Reason::BadHost));
+    }
+
+    #[test]
+    fn the_asterisk_is_for_options_alone_on_http2_as_well() {
+        let normal = |method: Method| {
+            let target = Uri::builder().scheme("http").authority("a").path_and_query("*").build();
+            let mut request = Request::new(());
+            *request.version_mut() = Version::HTTP_2;
+            *request.method_mut() = method;
+            *request.uri_mut() = target.expect("it is a target");
+            normalize(&mut request).map(|()| request.uri().to_string())
+        };
+        assert_eq!(normal(Method::GET), Err(Reason::BadTarget));
+        assert_eq!(normal(Method::OPTIONS), Ok("*".to_owned()));
     }
 
     #[test]

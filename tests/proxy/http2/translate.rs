@@ -300,3 +300,16 @@ async fn a_question_about_the_server_stays_one() {
         assert!(body.starts_with(&format!("OPTIONS {path}\n")), "{body}");
     }
 }
+
+#[tokio::test]
+async fn the_asterisk_is_a_target_for_options_alone() {
+    let mirror = Replica::mirror().await;
+    let fixture = Fixture::start(&[mirror.address]).await;
+    let mut frames = Frames::connect(fixture.port).await;
+    for (stream, method, requests) in [(1, "GET", 0), (3, "OPTIONS", 1), (5, "POST", 1)] {
+        let head = [(":method", method), (":scheme", "http"), (":authority", "a.example"), (":path", "*")];
+        frames.send(HEADERS, END_STREAM | END_HEADERS, stream, &block(&head)).await;
+        assert_eq!(frames.next_of(HEADERS).await.unwrap().stream, stream);
+        assert_eq!(mirror.requests(), requests, "{method}");
+    }
+}
