@@ -5,8 +5,9 @@
 //! a request's head is only borrowed: nothing of it has to be copied in case it must be sent again.
 //!
 //! What is stricter than it could be: a replica whose framing has two readings gets no second chance. Lengths that
-//! differ, codings but `chunked`, lines that end without CR, bytes beyond the end of a response, a response that nobody
-//! asked for: each ends the connection, so that nothing of it can be taken for another request's answer.
+//! differ, codings but `chunked`, lines of a body that end without CR, a body where there can be none, bytes beyond the
+//! end of a response, a response that nobody asked for: each ends the connection, so that nothing of it can be taken for
+//! another request's answer. In heads a line feed alone ends a line, as RFC 9112 §2.2 allows.
 
 mod body;
 mod chunks;

@@ -138,6 +138,10 @@ impl Chunks {
         let httparse::Status::Complete((length, fields)) = parsed else {
             return if inbox.len() > MAX_TRAILERS { Err(Invalid) } else { Ok(Chunk::Partial) };
         };
+        let mut lines = inbox[..length].split_inclusive(|byte| *byte == b'\n');
+        if !lines.all(|line| line.ends_with(b"\r\n")) {
+            return Err(Invalid); // httparse takes a line feed alone
+        }
         let mut trailers = HeaderMap::with_capacity(fields.len());
         for field in fields {
             let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Invalid)?;
@@ -213,6 +217,9 @@ mod tests {
             "\r\n",
             "1\r\na\r\n0\r\n a: b\r\n\r\n",
             "1\r\na\r\n0\r\na b: c\r\n\r\n",
+            "1\r\na\r\n0\r\na: b\n\r\n",
+            "1\r\na\r\n0\r\na: b\r\n\n",
+            "1\r\na\r\n0\r\n\n",
             &long,
             &many,
         ] {

@@ -140,6 +140,9 @@ async fn a_body_breaks_where_its_chunks_do() {
         "3\r\nabc\r\n\r\n",
         "3\r\nabc\r\n0\r\nX : y\r\n\r\n",
         "3\r\nabc\r\n0\r\nX: y\r\n z\r\n\r\n",
+        "3\r\nabc\r\n0\r\nX: y\n\r\n",
+        "3\r\nabc\r\n0\r\nX: y\r\n\n",
+        "3\r\nabc\r\n0\r\n\n",
     ] {
         let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
         let seen = scripted.seen("GET", answer.as_bytes(), Stays).await;
