@@ -20,10 +20,11 @@ use crate::proxy::connection::{Client, Lane};
 use crate::proxy::errors::{Reason, RequestEnd, accept};
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::forward::{Answer, forward};
+use crate::proxy::origin::Origin;
 use crate::proxy::outcome::Outcome;
 use crate::proxy::routing::Routed;
 use crate::proxy::watch::Phase;
-use crate::proxy::{headers, host, key, upgrade};
+use crate::proxy::{ProxyConfig, headers, host, key, upgrade};
 
 /// What the response needs to know of its request.
 struct Asked {
@@ -148,19 +149,12 @@ async fn proxy(
     finish.sight.on_key(&mut key);
     client.worker.shard.on_source(key.source);
 
-    let version = request.version();
-    let upgrade = headers::prepare_request(request.headers_mut(), version, &client.origin, client.scheme());
-    let mut upgrade = upgrade.map_err(|reason| Refused { reason, end })?;
-    if upgrade::is_websocket(request) {
-        upgrade = Some(upgrade::ask_by_upgrade(request));
-    }
+    let upgrade = prepare(request, length, &client.origin, client.scheme());
+    let upgrade = upgrade.map_err(|reason| Refused { reason, end })?;
     let asked = Asked {
         upgrade: upgrade.map(|offered| (offered, hyper::upgrade::on(&mut *request))),
         set_cookie: key.set_cookie,
     };
-    if length.is_none() {
-        headers::set_chunked(request.headers_mut());
-    }
     let (limit, timeout) = (policy.limits.max_body_bytes, policy.timeouts.response_header);
     let body = request.body_mut().take();
     let body = body.map_or(RequestBody::Empty, |body| RequestBody::new(body, limit, &lane.watch, timeout));
@@ -189,12 +183,20 @@ fn upload_end(upload: Option<&UploadFate>) -> RequestEnd {
 
 /// Finds the route, unless the request is one that we do not take.
 fn admit<B>(client: &Client, request: &mut Request<B>) -> Result<Rc<Routed>, Reason> {
+    check(request, &client.worker.config)?;
+    let host = host::name(request.headers().get(HOST));
+    let routed = client.worker.find(client.port, host).ok_or(Reason::NoRoute)?;
+    if client.may_ask(&routed.route) { Ok(routed) } else { Err(Reason::MisdirectedRequest) }
+}
+
+/// Refuses what no route takes, and brings the rest to one form.
+pub(super) fn check<B>(request: &mut Request<B>, config: &ProxyConfig) -> Result<(), Reason> {
     let is_connect = *request.method() == Method::CONNECT && !upgrade::is_websocket(request);
     if is_connect || *request.method() == Method::TRACE {
         return Err(Reason::MethodNotAllowed);
     }
     // hyper sees to it on HTTP/1 alone.
-    if request.headers().len() > client.worker.config.max_headers {
+    if request.headers().len() > config.max_headers {
         return Err(Reason::TooManyFields);
     }
     host::normalize(request)?;
@@ -205,12 +207,26 @@ fn admit<B>(client: &Client, request: &mut Request<B>) -> Result<Rc<Routed>, Rea
         return Err(Reason::ExpectationFailed);
     }
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    if target > client.worker.config.max_target_bytes {
-        return Err(Reason::UriTooLong);
+    if target > config.max_target_bytes { Err(Reason::UriTooLong) } else { Ok(()) }
+}
+
+/// Makes of its head the one that a replica gets; `length`: its body's, if known. Returns the protocol that the client
+/// wants to switch to.
+pub(super) fn prepare<B>(
+    request: &mut Request<B>,
+    length: Option<u64>,
+    origin: &Origin,
+    scheme: &'static str,
+) -> Result<Option<HeaderValue>, Reason> {
+    let version = request.version();
+    let mut upgrade = headers::prepare_request(request.headers_mut(), version, origin, scheme)?;
+    if upgrade::is_websocket(request) {
+        upgrade = Some(upgrade::ask_by_upgrade(request));
     }
-    let host = host::name(request.headers().get(HOST));
-    let routed = client.worker.find(client.port, host).ok_or(Reason::NoRoute)?;
-    if client.may_ask(&routed.route) { Ok(routed) } else { Err(Reason::MisdirectedRequest) }
+    if length.is_none() {
+        headers::set_chunked(request.headers_mut());
+    }
+    Ok(upgrade)
 }
 
 fn respond(
