@@ -5,7 +5,7 @@ SAMPLE  ?= deploy/samples/web.yaml
 PROFILE ?= release
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test test-cluster test-interop bench-controller bench-proxy bench-ring soak verify fmt docs image chart e2e kind-up kind-down clean .need-rust
+.PHONY: help up build test test-cluster test-interop bench-controller bench-proxy bench-ring soak fuzz-smoke fuzz verify fmt docs image chart e2e kind-up kind-down clean .need-rust
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ bench-ring: .need-rust ## Measure the ring beside the rings of other crates, in 
 soak: .need-rust ## Run Ringhold under load for ten minutes while everything changes, and account for every request (SOAK_SECONDS=60; PROFILE=dev; SOAK="--help" says more)
 	@$(CARGO) build --locked --profile $(PROFILE) --package ringhold-server
 	@$(CARGO) test --locked --profile $(PROFILE) --test soak -- $(SOAK)
+
+fuzz-smoke: .need-rust ## Fuzz each target for FUZZ_SECONDS (20): what parses what others send, under libFuzzer
+	@CARGO="$(CARGO)" tests/fuzz/run.sh
+
+fuzz: .need-rust ## Fuzz one TARGET until it finds something (FUZZ_SECONDS=… for so long)
+	@CARGO="$(CARGO)" tests/fuzz/run.sh $(or $(TARGET),$(error TARGET is missing: make fuzz TARGET=chunks))
 
 verify: .need-rust ## Check format, lints, documentation and generated parts
 	@$(CARGO) fmt --all --check

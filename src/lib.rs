@@ -27,6 +27,9 @@ pub mod admin;
 
 pub mod figure;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub mod args;
 pub mod commands;
 pub mod shutdown;

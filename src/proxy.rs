@@ -14,6 +14,8 @@ mod connection;
 mod errors;
 mod exchange;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod headers;
 mod health;

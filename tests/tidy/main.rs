@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("controller", &["api", "model", "plan", "routes", "backend", "shutdown", "ring", "tls"]),
     ("proxy", &["model", "ring", "routes", "shutdown", "tls"]),
     ("admin", &["model", "ring", "routes", "shutdown", "tls"]),
+    ("fuzzing", &["api", "controller", "model", "proxy"]),
     ("args", &["*"]),
     ("commands", &["*"]),
     ("main", &["*"]),

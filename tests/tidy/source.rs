@@ -7,7 +7,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::checkout::{files_below, root};
 
 /// Crates besides the one at the top.
-const CRATES: &[&str] = &["benches/proxy/pingora/", "server/", "tests/cluster/", "tests/loom/"];
+const CRATES: &[&str] = &["benches/proxy/pingora/", "server/", "tests/cluster/", "tests/fuzz/", "tests/loom/"];
 
 /// One Rust file.
 pub(crate) struct Source {
