@@ -72,7 +72,8 @@ fn find(program: &str, working_dir: Option<&Path>, path: Option<&OsStr>) -> Resu
     if program.contains('/') {
         let file = working_dir.unwrap_or(Path::new("")).join(program);
         if is_executable(&file) {
-            return Ok(file.canonicalize().unwrap_or(file));
+            // Links stay: many a program goes by the name that it was called by, such as Python in a virtual environment.
+            return Ok(std::path::absolute(&file).unwrap_or(file));
         }
         return Err(not_found(&format!("`{program}` is not an executable file; give the path of one")));
     }
@@ -111,6 +112,15 @@ mod tests {
         for (word, expanded) in cases {
             assert_eq!(expand(word, &env), expanded, "{word}");
         }
+    }
+
+    #[test]
+    fn a_link_to_a_program_is_run_as_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/bin/sh", &link).unwrap();
+        assert_eq!(find("./link", Some(folder.path()), None).unwrap(), folder.path().join("link"));
+        assert_eq!(find(link.to_str().unwrap(), None, None).unwrap(), link);
     }
 
     #[test]
