@@ -132,8 +132,25 @@ pub struct LoadBalancerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxLength" = 15))]
     pub target_port: Option<IntOrString>,
+    /// What replicas speak there. With HTTP2, which gRPC needs, WebSockets and other upgrades do not reach them, and a replica is ready when it
+    /// takes connections: a kubelet asks for no path there, unless a container has a readiness probe of its own, such as
+    /// `grpc`.
+    #[serde(default)]
+    pub target_protocol: TargetProtocol,
     /// What a replica runs: a pod template, as in a Deployment.
     pub template: PodTemplate,
+}
+
+/// What replicas speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+pub enum TargetProtocol {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "HTTP1")]
+    Http1,
+    /// HTTP/2 alone: in the clear without asking (h2c), with `replicaTls` by ALPN.
+    #[serde(rename = "HTTP2")]
+    Http2,
 }
 
 /// How a changed template reaches the fleet.

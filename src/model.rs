@@ -8,7 +8,7 @@ mod status;
 
 pub use desired::{
     CertificateFiles, Container, CookieKey, Desired, Health, KeySource, Limits, Listener, ListenerTls, ReplicaTls,
-    Retries, Rollout, RoutePolicy, Template, Timeouts, TlsVersion,
+    Retries, Rollout, RoutePolicy, TargetProtocol, Template, Timeouts, TlsVersion,
 };
 pub use names::{FleetId, FleetUid, Incarnation, Ordinal, ReplicaName, ReplicaUid, TemplateHash};
 pub use observed::{Action, NewReplica, Observed, Rejection, Replica, ReplicaState, Traffic, elapsed};

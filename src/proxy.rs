@@ -7,6 +7,7 @@
 
 mod accept;
 mod access_log;
+mod answer;
 mod balance;
 mod body;
 mod complaints;

@@ -20,9 +20,16 @@ pub(super) struct Verdict {
     failures: u32,
 }
 
-/// True for an answer of 200 to 399 within the time given (the rule of Kubernetes' httpGet probes).
+/// True for an answer of 200 to 399 within the time given (the rule of Kubernetes' httpGet probes), or for a connection
+/// where no path is asked for.
 pub(super) async fn is_healthy(address: SocketAddr, health: &Health) -> bool {
-    tokio::time::timeout(health.timeout, answers(address, &health.path)).await.unwrap_or(false)
+    let asking = async {
+        match &health.path {
+            Some(path) => answers(address, path).await,
+            None => TcpStream::connect(address).await.is_ok(),
+        }
+    };
+    tokio::time::timeout(health.timeout, asking).await.unwrap_or(false)
 }
 
 async fn answers(address: SocketAddr, path: &str) -> bool {

@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::api::{HealthSpec, LimitsSpec, LoadBalancer, LoadBalancerSpec, RetriesSpec, RolloutSpec};
+use crate::api::{self, HealthSpec, LimitsSpec, LoadBalancer, LoadBalancerSpec, RetriesSpec, RolloutSpec};
 use crate::controller::{manifest, template};
-use crate::model::{Desired, FleetId, FleetUid, Health, Limits, Listener, Retries, Rollout, RoutePolicy, Timeouts};
+use crate::model::{
+    Desired, FleetId, FleetUid, Health, Limits, Listener, Retries, Rollout, RoutePolicy, TargetProtocol, Timeouts,
+};
 
 pub use ring::{CheckedRing, ring};
 pub use service::{Service, service};
@@ -61,7 +63,10 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
     let CheckedRing { ring, key_hash, weights } = ring::checked(&spec.ring, replicas, &mut check);
     let bounded_load = bounded_load(spec, &mut check);
     let rollout = rollout(&spec.rollout, replicas, &mut check);
-    let health = health(&spec.health, &mut check);
+    let (target_protocol, mut health) = (target_protocol(spec), health(&spec.health, &mut check));
+    if target_protocol == TargetProtocol::Http2 {
+        health.path = None;
+    }
     let timeouts = timeouts(spec, &mut check);
     let retries = retries(&spec.retries, &mut check);
     let limits = limits(&spec.limits, &mut check);
@@ -77,6 +82,7 @@ pub fn validate(resource: &LoadBalancer) -> Result<Desired, FieldErrors> {
         retries,
         limits,
         replica_tls,
+        target_protocol,
     };
     let template = template::template(spec, &mut check);
     let generation = resource.metadata.generation.unwrap_or(1);
@@ -189,6 +195,13 @@ fn limits(spec: &LimitsSpec, check: &mut Checker) -> Limits {
     }
 }
 
+fn target_protocol(spec: &LoadBalancerSpec) -> TargetProtocol {
+    match spec.target_protocol {
+        api::TargetProtocol::Http1 => TargetProtocol::Http1,
+        api::TargetProtocol::Http2 => TargetProtocol::Http2,
+    }
+}
+
 fn rollout(spec: &RolloutSpec, replicas: u16, check: &mut Checker) -> Rollout {
     let surge = share("spec.rollout.maxSurge", &spec.max_surge, replicas, Rounding::Up, check);
     let mut unavailable = share("spec.rollout.maxUnavailable", &spec.max_unavailable, replicas, Rounding::Down, check);
@@ -256,7 +269,7 @@ fn health(spec: &HealthSpec, check: &mut Checker) -> Health {
     }
     check.length("spec.health.path", &spec.path, 1_024);
     Health {
-        path: spec.path.clone(),
+        path: Some(spec.path.clone()),
         period: check.seconds("spec.health.periodSeconds", spec.period_seconds, 1, 3_600),
         timeout: check.seconds("spec.health.timeoutSeconds", spec.timeout_seconds, 1, 3_600),
         failure_threshold: check.number("spec.health.failureThreshold", spec.failure_threshold, 1, 100),

@@ -62,7 +62,7 @@ fn keeps_to_limits(desired: &Desired) {
     let can_step = desired.rollout.max_surge > 0 || desired.rollout.max_unavailable > 0;
     assert!(can_step, "no rollout could take a step: {:?}", desired.rollout);
     assert!(
-        desired.health.path.starts_with('/')
+        desired.health.path.as_ref().is_none_or(|path| path.starts_with('/'))
             && desired.health.failure_threshold > 0
             && !desired.health.period.is_zero()
     );

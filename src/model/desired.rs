@@ -80,8 +80,8 @@ pub struct Rollout {
 /// `spec.health`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// Path of the probe; a 2xx or 3xx answer means ready.
-    pub path: String,
+    /// Path of the probe; a 2xx or 3xx answer means ready. `None`: a connection does.
+    pub path: Option<String>,
     /// From one probe to the next.
     pub period: Duration,
     /// For one probe's answer.
@@ -117,6 +117,8 @@ pub struct RoutePolicy {
     pub limits: Limits,
     /// `None`: replicas are spoken with in the clear.
     pub replica_tls: Option<ReplicaTls>,
+    /// What replicas speak.
+    pub target_protocol: TargetProtocol,
 }
 
 /// `spec.replicaTls`: whom replicas have to prove to be. The authorities themselves travel with the route, as the
@@ -127,6 +129,15 @@ pub struct ReplicaTls {
     pub hostname: String,
     /// The Secret with the authorities, in the LoadBalancer's own namespace.
     pub authorities: String,
+}
+
+/// `spec.targetProtocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: in the clear without asking (RFC 9113 §3.3), with TLS by ALPN.
+    Http2,
 }
 
 /// `spec.listener`.

@@ -65,7 +65,10 @@ fn describe_replica(fleet: &Fleet<'_>, replica: &Replica, steps: &mut Steps) -> 
         ReplicaState::Dead { reason, .. } => Some(reason.clone()),
         ReplicaState::Starting | ReplicaState::Unready { .. } if replica.trouble.is_some() => replica.trouble.clone(),
         ReplicaState::Starting if elapsed(replica.created_at, fleet.now) >= SLOW_START => {
-            Some(format!("GET {} has not been answered with 200 to 399 yet", fleet.desired.health.path))
+            Some(match &fleet.desired.health.path {
+                Some(path) => format!("GET {path} has not been answered with 200 to 399 yet"),
+                None => "it has taken no connection yet".to_owned(),
+            })
         }
         ReplicaState::Starting => {
             steps.check_at(replica.created_at + SLOW_START);

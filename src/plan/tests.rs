@@ -9,7 +9,7 @@ use super::plan;
 use crate::model::{
     Action, ConditionStatus, ConditionType, Container, Desired, FleetId, FleetUid, Health, Incarnation, Limits,
     Listener, NewReplica, Observed, Ordinal, Rejection, Replica, ReplicaName, ReplicaState, ReplicaUid, Retries,
-    Rollout, RoutePolicy, Template, TemplateHash, Timeouts, Traffic,
+    Rollout, RoutePolicy, TargetProtocol, Template, TemplateHash, Timeouts, Traffic,
 };
 
 const T0: Timestamp = Timestamp::UNIX_EPOCH;
@@ -38,7 +38,7 @@ fn desired(replicas: u16) -> Desired {
             slow_start: Duration::ZERO,
         },
         health: Health {
-            path: "/".to_owned(),
+            path: Some("/".to_owned()),
             period: second,
             timeout: second,
             failure_threshold: 3,
@@ -56,6 +56,7 @@ fn desired(replicas: u16) -> Desired {
             retries: Retries { attempts: 2, budget_percent: 20 },
             limits: Limits { max_concurrent_per_replica: 0, max_body_bytes: 0 },
             replica_tls: None,
+            target_protocol: TargetProtocol::Http1,
         }),
     }
 }

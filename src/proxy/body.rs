@@ -12,10 +12,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::proxy::answer::AnswerBody;
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::headers;
-use crate::proxy::http1::ReplicaBody;
-use crate::proxy::replica_stream::ReplicaStream;
 use crate::proxy::watch::{Phase, Watch};
 
 /// A request's body on its way to a replica.
@@ -77,7 +76,7 @@ pub(super) enum ResponseBody {
     /// Our own words.
     Own { bytes: Option<Bytes>, _finish: Finish },
     /// A replica's.
-    Replica { inner: ReplicaBody<ReplicaStream>, exchange: Exchange },
+    Replica { inner: AnswerBody, exchange: Exchange },
 }
 
 // === impl RequestBody ===
@@ -217,9 +216,9 @@ impl ResponseBody {
         Self::Own { bytes: (!bytes.is_empty()).then_some(bytes), _finish: finish }
     }
 
-    pub(super) fn replica(mut inner: ReplicaBody<ReplicaStream>, mut exchange: Exchange) -> Self {
+    pub(super) fn replica(mut inner: AnswerBody, mut exchange: Exchange) -> Self {
         if inner.is_end_stream() {
-            complete(&mut inner, &mut exchange);
+            inner.complete(&mut exchange);
         }
         Self::Replica { inner, exchange }
     }
@@ -240,14 +239,14 @@ impl Body for ResponseBody {
                         frame.trailers_mut().map(headers::prepare_trailers);
                         exchange.on_frame(frame);
                         if inner.is_end_stream() || frame.is_trailers() {
-                            complete(inner, exchange);
+                            inner.complete(exchange);
                         }
                     }
                     Poll::Ready(Some(Err(_))) => {
                         inner.cut();
                         exchange.on_break();
                     }
-                    Poll::Ready(None) => complete(inner, exchange),
+                    Poll::Ready(None) => inner.complete(exchange),
                 }
                 polled
             }
@@ -267,12 +266,4 @@ impl Body for ResponseBody {
             Self::Replica { inner, .. } => inner.size_hint(),
         }
     }
-}
-
-/// A whole response has come from the replica.
-fn complete(inner: &mut ReplicaBody<ReplicaStream>, exchange: &mut Exchange) {
-    if let Some(rest) = inner.take_rest() {
-        tokio::task::spawn_local(rest);
-    }
-    exchange.complete(inner.take_connection());
 }

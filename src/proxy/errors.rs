@@ -13,6 +13,9 @@ use crate::routes::PickError;
 /// Why an answer is ours and not the replica's.
 pub const REASON_HEADER: HeaderName = HeaderName::from_static("x-ringhold-reason");
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
 /// Why a request did not get a replica's answer; reads as its [`Reason`] does.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
@@ -28,6 +31,8 @@ pub enum ForwardError {
     ReplicaTls(#[source] io::Error),
     /// Nobody can: it is not known whom to trust. Nothing was sent.
     NoAuthorities,
+    /// The replica has taken no more requests on its connection of HTTP/2; it has not begun with this one.
+    Refused(#[source] io::Error),
     /// The connection ended before a response came.
     Reset(#[source] io::Error),
     /// What came was no HTTP.
@@ -111,7 +116,7 @@ impl ForwardError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::NoReplica => Reason::NoReplica,
-            Self::Full => Reason::AllReplicasFull,
+            Self::Full | Self::Refused(_) => Reason::AllReplicasFull,
             Self::Connect(_) => Reason::ConnectFailed,
             Self::ConnectTimeout => Reason::ConnectTimeout,
             Self::ReplicaTls(_) | Self::NoAuthorities => Reason::ReplicaTlsFailed,
@@ -272,6 +277,42 @@ impl Reason {
         )
     }
 
+    /// What gRPC calls it (its `statuscodes.md`): what may be better the next time is UNAVAILABLE.
+    const fn grpc_status(self) -> &'static str {
+        match self {
+            Self::RequestTimeout | Self::ResponseTimeout => "4", // DEADLINE_EXCEEDED
+            Self::BodyTooLarge | Self::UriTooLong | Self::HeadTooLarge | Self::TooManyFields => "8", // RESOURCE_EXHAUSTED
+            Self::NoRoute | Self::MisdirectedRequest | Self::MethodNotAllowed => "12",               // UNIMPLEMENTED
+            Self::BadRequest
+            | Self::BadHost
+            | Self::BadTarget
+            | Self::BadConnection
+            | Self::BrokenBody
+            | Self::ExpectationFailed
+            | Self::UnsupportedCoding
+            | Self::BadResponse => "13", // INTERNAL
+            Self::ConnectFailed
+            | Self::ReplicaTlsFailed
+            | Self::ConnectTimeout
+            | Self::UpstreamReset
+            | Self::NoReplica
+            | Self::AllReplicasFull
+            | Self::Overloaded => "14", // UNAVAILABLE
+        }
+    }
+
+    /// The whole answer to a gRPC request: a status in a head without anything after it ("trailers-only").
+    pub(super) fn grpc_response(self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(GRPC_STATUS, HeaderValue::from_static(self.grpc_status()));
+        // Percent-encoding is for what is not printable ASCII, and all of it is.
+        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(self.message()));
+        headers.insert(REASON_HEADER, HeaderValue::from_static(self.as_str()));
+        response
+    }
+
     /// The whole answer: JSON, or plain text for who asks for text and not for JSON. After a body that was not read to
     /// its end, nothing can follow on the connection.
     pub(super) fn response(self, accept: Option<&HeaderValue>, end: RequestEnd) -> Response<Bytes> {
@@ -304,6 +345,12 @@ impl Reason {
 /// The client's wish, kept before its headers move on.
 pub(super) fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ACCEPT).cloned()
+}
+
+/// Whether who asks speaks gRPC, and so reads no status but gRPC's. Its kin for browsers does not.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    kind.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 fn wants_text(accept: Option<&HeaderValue>) -> bool {

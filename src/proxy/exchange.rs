@@ -57,6 +57,11 @@ impl Exchange {
         self.finish.lane.watch.on_move();
     }
 
+    /// The worker's time.
+    pub(super) fn tick(&self) -> u64 {
+        self.finish.lane.client.worker.tick()
+    }
+
     /// The whole response has come, and perhaps its connection is of further use.
     pub(super) fn complete(&mut self, connection: Option<Box<Connection<ReplicaStream>>>) {
         self.finish.outcome = Outcome::Whole;
@@ -64,7 +69,7 @@ impl Exchange {
             self.replica.upstream.record_success();
         }
         if let Some(connection) = connection {
-            self.replica.give_back(connection, self.finish.lane.client.worker.tick());
+            self.replica.give_back(connection, self.tick());
         }
     }
 

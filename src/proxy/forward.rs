@@ -1,6 +1,8 @@
 //! From a key's hash to a replica's response head: pick, connect, send, and try elsewhere where that is safe.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -9,13 +11,15 @@ use http::header::HOST;
 use http::{HeaderValue, Request, Response};
 
 use crate::model::{Ordinal, Timeouts};
+use crate::proxy::answer::AnswerBody;
 use crate::proxy::body::{BodyError, Fate, RequestBody, UploadFate};
 use crate::proxy::connection::Lane;
 use crate::proxy::errors::ForwardError;
+use crate::proxy::headers;
 use crate::proxy::health::Failure;
-use crate::proxy::http1::{CallError, Connection, HeadLimits, ReplicaBody};
+use crate::proxy::http1::{CallError, Connection, HeadLimits};
 use crate::proxy::metrics::Kind;
-use crate::proxy::pool::Replica;
+use crate::proxy::pool::{Replica, Sender, Stream};
 use crate::proxy::replica_stream::ReplicaStream;
 use crate::proxy::retry::is_idempotent;
 use crate::proxy::routing::Routed;
@@ -25,7 +29,7 @@ use crate::routes::{Lease, Pick, Upstream, Wire};
 
 /// A replica's answer, with everything that has to live as long as its body.
 pub(super) struct Answer {
-    pub(super) response: Response<ReplicaBody<ReplicaStream>>,
+    pub(super) response: Response<AnswerBody>,
     pub(super) lease: Lease,
     pub(super) replica: Rc<Replica>,
 }
@@ -146,11 +150,18 @@ impl<B> Tries<'_, B> {
     }
 
     /// Tries one replica: on a pooled connection where there is one, else on a new one.
-    async fn on_replica(&mut self, replica: &Replica) -> Result<Response<ReplicaBody<ReplicaStream>>, Failed> {
-        let timeouts = self.routed.route.policy.timeouts;
-        while let Some(connection) = replica.check_out() {
+    async fn on_replica(&mut self, replica: &Replica) -> Result<Response<AnswerBody>, Failed> {
+        let (timeouts, protocol) = (self.routed.route.policy.timeouts, self.routed.route.policy.target_protocol);
+        let mut is_refused = false;
+        while let Some(sender) = replica.check_out(protocol) {
             self.lane.client.worker.shard.upstream_reused.add(1);
-            match self.send(connection, replica, &timeouts).await {
+            match self.send(sender, replica, &timeouts).await {
+                // Who goes away says so once; who refuses every stream has enough of them.
+                Err(failed @ Failed { error: ForwardError::Refused(_), sent: false })
+                    if std::mem::replace(&mut is_refused, true) =>
+                {
+                    return Err(failed);
+                }
                 Err(Failed { sent: false, .. }) => {}
                 // A replica may close what is idle at any time, so a break there says nothing about it; and its keys
                 // should not wander for that. So this once the same replica is asked again, on a new connection.
@@ -163,21 +174,19 @@ impl<B> Tries<'_, B> {
                 done => return done,
             }
         }
-        self.lane.client.worker.shard.upstream_new.add(1);
-        let config = &self.lane.client.worker.config;
-        let heads = HeadLimits { bytes: config.max_header_bytes, fields: config.max_headers };
-        match replica.connect(heads, timeouts.connect).await {
-            Ok(connection) => self.send(connection, replica, &timeouts).await,
+        let worker = &self.lane.client.worker;
+        match replica.connect(protocol, self.head_limits(), timeouts.connect, &worker.shard).await {
+            Ok(sender) => self.send(sender, replica, &timeouts).await,
             Err(error) => Err(Failed { error, sent: false }),
         }
     }
 
     async fn send(
         &mut self,
-        connection: Box<Connection<ReplicaStream>>,
+        sender: Sender,
         replica: &Replica,
         timeouts: &Timeouts,
-    ) -> Result<Response<ReplicaBody<ReplicaStream>>, Failed> {
+    ) -> Result<Response<AnswerBody>, Failed> {
         let watch = &self.lane.watch;
         match &self.fate {
             Some(fate) if fate.get() != Fate::Done => watch.enter(Phase::Upload, timeouts.idle),
@@ -189,6 +198,19 @@ impl<B> Tries<'_, B> {
         }
         self.sight.on_send(self.request.headers_mut());
         let body = std::mem::replace(&mut self.body, RequestBody::Empty);
+        match sender {
+            Sender::Http1(connection) => self.send_alone(connection, body).await,
+            // Large, and no burden to who has none.
+            Sender::Http2(stream) => Box::pin(self.send_on_stream(stream, replica, body)).await,
+        }
+    }
+
+    async fn send_alone(
+        &mut self,
+        connection: Box<Connection<ReplicaStream>>,
+        body: RequestBody,
+    ) -> Result<Response<AnswerBody>, Failed> {
+        let watch = &self.lane.watch;
         let mut call = connection.call(self.request, body);
         let answered = poll_fn(|cx| match call.poll_head(cx) {
             Poll::Pending if watch.is_expired() => Poll::Ready(None),
@@ -198,7 +220,7 @@ impl<B> Tries<'_, B> {
             Some(Ok(head)) => {
                 let mut spare = std::mem::take(self.request.headers_mut());
                 spare.clear();
-                Ok(call.into_response(head, spare))
+                Ok(call.into_response(head, spare).map(AnswerBody::Http1))
             }
             Some(Err(CallError::Unsent(error))) => {
                 self.body = call.into_unsent();
@@ -207,6 +229,53 @@ impl<B> Tries<'_, B> {
             Some(Err(error)) => Err(Failed { error: ForwardError::from(error), sent: true }),
             None => Err(Failed { error: self.overdue(), sent: true }),
         }
+    }
+
+    async fn send_on_stream(
+        &mut self,
+        mut stream: Stream,
+        replica: &Replica,
+        body: RequestBody,
+    ) -> Result<Response<AnswerBody>, Failed> {
+        let watch = &self.lane.watch;
+        let mut sending = pin!(stream.send(headers::to_http2(self.request, replica.scheme(), body)));
+        let answered = poll_fn(|cx| match sending.as_mut().poll(cx) {
+            Poll::Pending if watch.is_expired() => Poll::Ready(None),
+            polled => polled.map(Some),
+        });
+        match answered.await {
+            Some(Ok(response)) if response.headers().len() > self.head_limits().fields => {
+                Err(Failed { error: ForwardError::BadResponse, sent: true })
+            }
+            Some(Ok(mut response)) => {
+                headers::from_http2(response.headers_mut());
+                Ok(response.map(|incoming| AnswerBody::http2(incoming, stream)))
+            }
+            Some(Err(mut error)) => {
+                let unsent = error.take_message().map(Request::into_body);
+                let error = self.on_stream_error(error.into_error());
+                // A refused request without a body is as good as never sent.
+                let is_whole = unsent.is_some() || (self.fate.is_none() && matches!(error, ForwardError::Refused(_)));
+                self.body = unsent.unwrap_or(RequestBody::Empty);
+                Err(Failed { error, sent: !is_whole })
+            }
+            None => Err(Failed { error: self.overdue(), sent: true }),
+        }
+    }
+
+    fn on_stream_error(&self, error: hyper::Error) -> ForwardError {
+        match self.fate.as_ref().map(|fate| fate.get()) {
+            Some(Fate::TooLarge) => ForwardError::BodyTooLarge,
+            Some(Fate::Broken) => ForwardError::BrokenBody,
+            _ if error.is_parse() => ForwardError::BadResponse,
+            _ if is_refusal(&error) => ForwardError::Refused(io::Error::other(error)),
+            _ => ForwardError::Reset(io::Error::other(error)),
+        }
+    }
+
+    fn head_limits(&self) -> HeadLimits {
+        let config = &self.lane.client.worker.config;
+        HeadLimits { bytes: config.max_header_bytes, fields: config.max_headers }
     }
 
     fn overdue(&self) -> ForwardError {
@@ -266,6 +335,14 @@ impl<B> Tries<'_, B> {
     }
 }
 
+/// Whether the replica has not begun with the request: it refused the stream, or went away before it (RFC 9113 §8.7).
+fn is_refusal(error: &hyper::Error) -> bool {
+    let error = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| {
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
 fn blame(error: &ForwardError) -> Failure {
     match error {
         ForwardError::Connect(error) => Failure::of_connect(error),
@@ -277,6 +354,7 @@ fn blame(error: &ForwardError) -> Failure {
         ForwardError::NoAuthorities
         | ForwardError::NoReplica
         | ForwardError::Full
+        | ForwardError::Refused(_)
         | ForwardError::RequestTimeout
         | ForwardError::BodyTooLarge
         | ForwardError::BrokenBody => Failure::NotTheirs,

@@ -6,7 +6,8 @@ use http::header::{
     FORWARDED, HOST, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SET_COOKIE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 
 use crate::proxy::errors::{REASON_HEADER, Reason};
 use crate::proxy::origin::{Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REAL_IP};
@@ -154,7 +155,34 @@ pub(super) fn is_expectation_known(headers: &HeaderMap) -> bool {
     headers.get_all(EXPECT).iter().all(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Says of a request without known length that it has a body, which hyper would not assume of a GET.
+/// What goes to a replica as HTTP/1.1, as the same on HTTP/2 (RFC 9113 §8.2.2, §8.3.1).
+pub(super) fn to_http2<H, B>(head: &Request<H>, scheme: Scheme, body: B) -> Request<B> {
+    let mut request = Request::new(body);
+    request.method_mut().clone_from(head.method());
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    headers.clone_from(head.headers());
+    headers.remove(CONNECTION);
+    headers.remove(TRANSFER_ENCODING);
+    let host = headers.remove(HOST);
+    let mut target = head.uri().clone().into_parts();
+    target.scheme = Some(scheme);
+    target.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    if let Ok(target) = Uri::from_parts(target) {
+        *request.uri_mut() = target;
+    }
+    request
+}
+
+/// Says of an answer on HTTP/2 what HTTP/1 would say of one that may have trailers.
+pub(super) fn from_http2(headers: &mut HeaderMap) {
+    headers.remove(TRANSFER_ENCODING);
+    if headers.contains_key(TRAILER) && !headers.contains_key(CONTENT_LENGTH) {
+        set_chunked(headers);
+    }
+}
+
+/// Says of a message without known length that it has a body, which hyper would not assume of a GET.
 pub(super) fn set_chunked(headers: &mut HeaderMap) {
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
 }

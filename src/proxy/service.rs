@@ -15,9 +15,10 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+use crate::model::TargetProtocol;
 use crate::proxy::body::{Fate, RequestBody, ResponseBody, UploadFate};
 use crate::proxy::connection::{Client, Lane};
-use crate::proxy::errors::{Reason, RequestEnd, accept};
+use crate::proxy::errors::{Reason, RequestEnd, accept, is_grpc};
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::forward::{Answer, forward};
 use crate::proxy::origin::Origin;
@@ -84,6 +85,7 @@ async fn answer(
     let client = &lane.client;
     let accept = accept(request.headers());
     let is_head = request.method() == Method::HEAD;
+    let is_grpc = lane.is_stream() && is_grpc(request.headers());
     // Stays here to the end, for it is large; only its body goes on.
     let mut request = request.map(Some);
     let proxied = if is_too_much {
@@ -107,7 +109,7 @@ async fn answer(
                 lane.watch.mark_unread();
             }
             (finish.status, finish.outcome) = (Some(reason.status()), Outcome::Own(reason));
-            let response = reason.response(accept.as_ref(), end);
+            let response = if is_grpc { reason.grpc_response() } else { reason.response(accept.as_ref(), end) };
             // hyper leaves out an answer's body on HTTP/1 alone.
             let is_left_out = is_head && lane.is_stream();
             response.map(|bytes| ResponseBody::own(if is_left_out { Bytes::new() } else { bytes }, is_head, finish))
@@ -141,6 +143,10 @@ async fn proxy(
     let policy = Arc::clone(&routed.route.policy);
     client.idle.set(policy.timeouts.idle);
     routed.budget.deposit(client.worker.second_of(finish.started));
+    let speaks_http2 = policy.target_protocol == TargetProtocol::Http2;
+    if speaks_http2 && *request.method() == Method::CONNECT {
+        return Err(Refused { reason: Reason::MethodNotAllowed, end });
+    }
     let length = request.body().as_ref().and_then(|body| body.size_hint().exact());
     if policy.limits.max_body_bytes != 0 && length.is_some_and(|length| length > policy.limits.max_body_bytes) {
         return Err(Refused { reason: Reason::BodyTooLarge, end });
@@ -150,7 +156,12 @@ async fn proxy(
     client.worker.shard.on_source(key.source);
 
     let upgrade = prepare(request, length, &client.origin, client.scheme());
-    let upgrade = upgrade.map_err(|reason| Refused { reason, end })?;
+    let mut upgrade = upgrade.map_err(|reason| Refused { reason, end })?;
+    if speaks_http2 {
+        // What a client may do without, and HTTP/2 has not.
+        upgrade = None;
+        request.headers_mut().remove(UPGRADE);
+    }
     let asked = Asked {
         upgrade: upgrade.map(|offered| (offered, hyper::upgrade::on(&mut *request))),
         set_cookie: key.set_cookie,

@@ -16,7 +16,7 @@ use proptest::sample::Index;
 
 use super::bounded::{BoundedLoad, FleetLoad};
 use super::*;
-use crate::model::{FleetId, KeySource, Limits, Listener, Ordinal, Retries, RoutePolicy, Timeouts};
+use crate::model::{FleetId, KeySource, Limits, Listener, Ordinal, Retries, RoutePolicy, TargetProtocol, Timeouts};
 use crate::ring::{KeyHash, Member, Ring, RingSpec};
 
 const SLOTS: u32 = 256;
@@ -89,6 +89,7 @@ impl Make {
             retries: Retries { attempts: 0, budget_percent: 0 },
             limits: Limits { max_concurrent_per_replica: self.limit, max_body_bytes: 0 },
             replica_tls: None,
+            target_protocol: TargetProtocol::Http1,
         }
     }
 

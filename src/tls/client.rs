@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::model::TargetProtocol;
 use crate::tls::{TlsError, damage, provider};
 
 /// Who vouches for replicas.
@@ -31,7 +32,8 @@ pub enum AuthoritiesError {
 pub struct ClientTls(Arc<Terms>);
 
 struct Terms {
-    config: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
@@ -90,13 +92,18 @@ impl ClientTls {
         let name = ServerName::try_from(hostname.to_owned()).map_err(|error| TlsError::General(error.to_string()))?;
         let mut config = authorities.config()?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(Terms { config: Arc::new(config), name })))
+        let mut http2 = config.clone();
+        http2.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Self(Arc::new(Terms { http1: Arc::new(config), http2: Arc::new(http2), name })))
     }
 
-    /// For the handshake.
+    /// For the handshake, which offers this protocol alone.
     #[must_use]
-    pub fn config(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.0.config)
+    pub fn config(&self, protocol: TargetProtocol) -> Arc<ClientConfig> {
+        Arc::clone(match protocol {
+            TargetProtocol::Http1 => &self.0.http1,
+            TargetProtocol::Http2 => &self.0.http2,
+        })
     }
 
     /// Whose certificate is asked for and expected.

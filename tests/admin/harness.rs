@@ -10,7 +10,7 @@ use ringhold::admin::{self, AdminState, Readiness, RouteMetrics};
 use ringhold::model::{
     Condition, ConditionType, Desired, FleetId, FleetStatus, FleetUid, Health, Incarnation, KeySource, Limits,
     Listener, Observed, Ordinal, Replica, ReplicaName, ReplicaState, ReplicaStatus, ReplicaUid, Retries, Rollout,
-    RoutePolicy, Template, TemplateHash, Timeouts, Traffic,
+    RoutePolicy, TargetProtocol, Template, TemplateHash, Timeouts, Traffic,
 };
 use ringhold::ring::{KeyHash, KeyHasher, RingSpec};
 use ringhold::routes::{Bridge, Placement, Publisher, Reader, ScaleRequest, bridge};
@@ -145,7 +145,7 @@ fn desired(id: &FleetId, replicas: usize) -> Desired {
             slow_start: Duration::ZERO,
         },
         health: Health {
-            path: "/".into(),
+            path: Some("/".to_owned()),
             period: SECOND,
             timeout: SECOND,
             failure_threshold: 3,
@@ -163,6 +163,7 @@ fn desired(id: &FleetId, replicas: usize) -> Desired {
             retries: Retries { attempts: 2, budget_percent: 20 },
             limits: Limits { max_concurrent_per_replica: 0, max_body_bytes: 0 },
             replica_tls: None,
+            target_protocol: TargetProtocol::Http1,
         }),
     }
 }

@@ -136,7 +136,7 @@ async fn changed_probe_settings_reach_running_replicas() {
     let harness = Process::new();
     let mut desired = harness.fleet(&FleetId::local("web"));
     harness.ready(&desired, &replica(&desired, 0, 0)).await;
-    desired.health.path = "/nowhere".to_owned();
+    desired.health.path = Some("/nowhere".to_owned());
     harness.backend().accept(&desired).unwrap();
     let is_unready = |replicas: &[Replica]| matches!(replicas[0].state, ReplicaState::Unready { .. });
     harness.until(&desired, "it is unready", is_unready).await;

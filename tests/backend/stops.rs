@@ -60,7 +60,7 @@ async fn a_changed_period_takes_effect_at_once() {
     harness.backend().accept(&desired).unwrap();
     harness.ready(&desired, &replica(&desired, 0, 0)).await;
     desired.health.period = Duration::from_millis(50);
-    desired.health.path = "/nowhere".to_owned();
+    desired.health.path = Some("/nowhere".to_owned());
     harness.backend().accept(&desired).unwrap();
     let is_unready = |replicas: &[Replica]| matches!(replicas[0].state, ReplicaState::Unready { .. });
     harness.until(&desired, "it is unready", is_unready).await;

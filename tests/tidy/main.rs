@@ -56,6 +56,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["opentelemetry_otlp", "opentelemetry_http", "hyper_rustls"], &["telemetry/traces"]),
     (&["opentelemetry", "opentelemetry_sdk"], &["telemetry/traces", "proxy"]),
     (&["hyper", "hyper_util"], &["proxy", "admin", "backend/probe", "controller/kubernetes/proxies"]),
+    (&["h2"], &["proxy"]),
     (&["rustls"], &["tls", "proxy/handshake"]),
     (&["tokio_rustls"], &["proxy/handshake", "proxy/pool", "proxy/replica_stream"]),
     (&["notify"], &["controller/standalone"]),

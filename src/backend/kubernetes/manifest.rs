@@ -84,12 +84,17 @@ fn serving_container(manifest: &mut Value, port: u16) -> Option<&mut Map<String,
     containers.get_mut(serving)?.as_object_mut()
 }
 
-/// A kubelet that asks by HTTPS takes any certificate; who sends requests does not.
 fn probe(desired: &Desired, port: u16) -> Value {
     let health = &desired.health;
+    // A kubelet that asks by HTTPS takes any certificate; who sends requests does not.
     let scheme = if desired.route.replica_tls.is_some() { "HTTPS" } else { "HTTP" };
+    let (kind, question) = match &health.path {
+        Some(path) => ("httpGet", json!({"path": path, "port": port, "scheme": scheme})),
+        // A kubelet does not speak HTTP/2.
+        None => ("tcpSocket", json!({"port": port})),
+    };
     json!({
-        "httpGet": {"path": health.path, "port": port, "scheme": scheme},
+        kind: question,
         "periodSeconds": whole_seconds(health.period),
         "timeoutSeconds": whole_seconds(health.timeout),
         "failureThreshold": health.failure_threshold,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::PodTemplate;
 use crate::controller::manifest;
-use crate::model::{Container, CookieKey, KeySource, Ordinal, Template};
+use crate::model::{Container, CookieKey, KeySource, Ordinal, TargetProtocol, Template};
 use crate::ring::{KetamaSpec, KeyHash, Placement, Polynomials, RingSpec};
 
 /// A resource with one container and these further fields in its spec.
@@ -63,7 +63,7 @@ fn a_spec_that_says_nothing_gets_the_defaults() {
     assert_eq!(
         health,
         Health {
-            path: "/heartbeat".to_owned(),
+            path: Some("/heartbeat".to_owned()),
             period: seconds(5),
             timeout: seconds(1),
             failure_threshold: 3,
@@ -82,6 +82,7 @@ fn a_spec_that_says_nothing_gets_the_defaults() {
         retries: Retries { attempts: 2, budget_percent: 20 },
         limits: Limits { max_concurrent_per_replica: 1024, max_body_bytes: 0 },
         replica_tls: None,
+        target_protocol: TargetProtocol::Http1,
     };
     assert_eq!(*route, policy);
     let Template { hash: _, manifest, containers, termination_grace } = &*template;
@@ -524,6 +525,14 @@ fn a_template_of_wrong_types_is_named_with_path_value_and_the_way_out() {
 fn fields_of_a_template_that_this_program_does_not_know_are_kept() {
     let template = json!({"spec": {"containers": [{"name": "server", "newer": {"a": [1]}}], "newest": true}});
     assert_eq!(from_cluster(template.clone()).unwrap().template.manifest, template);
+}
+
+#[test]
+fn who_speaks_http2_alone_is_asked_for_no_path() {
+    let Desired { health, route, .. } = desired(&json!({"targetProtocol": "HTTP2", "health": {"path": "/x"}}));
+    assert_eq!((route.target_protocol, health.path), (TargetProtocol::Http2, None));
+    let Desired { health, route, .. } = desired(&json!({"targetProtocol": "HTTP1", "health": {"path": "/x"}}));
+    assert_eq!((route.target_protocol, health.path), (TargetProtocol::Http1, Some("/x".to_owned())));
 }
 
 #[test]

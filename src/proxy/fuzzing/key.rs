@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use crate::model::{CookieKey, KeySource, Limits, Listener, Retries, RoutePolicy, Timeouts};
+use crate::model::{CookieKey, KeySource, Limits, Listener, Retries, RoutePolicy, TargetProtocol, Timeouts};
 use crate::proxy::key::{self, Keys};
 use crate::proxy::metrics::Source;
 use crate::proxy::origin::Origin;
@@ -202,5 +202,6 @@ fn policy(sources: u8, key_hash: KeyHash) -> RoutePolicy {
         retries: Retries { attempts: 0, budget_percent: 0 },
         limits: Limits { max_concurrent_per_replica: 0, max_body_bytes: 0 },
         replica_tls: None,
+        target_protocol: TargetProtocol::Http1,
     }
 }

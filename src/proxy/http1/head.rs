@@ -178,14 +178,14 @@ fn framing(
     // The length of what has not changed is that of what a GET would get (RFC 9110 §8.6).
     let claims_body =
         (is_chunked && (is_empty || is_unchanged)) || (is_empty && length.is_some_and(|length| length > 0));
-    let is_certain = !claims_body && !(is_chunked && length.is_some());
+    let has_two_ends = claims_body || (is_chunked && length.is_some());
     let framing = match length {
         _ if is_empty || is_unchanged || method == Method::HEAD => Framing::None,
         _ if is_chunked => Framing::Chunked,
         Some(length) => Framing::Length(length),
         None => Framing::Close,
     };
-    Ok((framing, is_certain))
+    Ok((framing, !has_two_ends))
 }
 
 /// Whether the body comes in chunks. Any other coding is one that would be lost here.

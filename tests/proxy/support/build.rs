@@ -8,7 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ringhold::model::{
     Container, Desired, FleetId, FleetUid, Health, Incarnation, KeySource, Limits, Listener, Ordinal, Replica,
-    ReplicaName, ReplicaState, ReplicaUid, Retries, Rollout, RoutePolicy, Template, TemplateHash, Timeouts,
+    ReplicaName, ReplicaState, ReplicaUid, Retries, Rollout, RoutePolicy, TargetProtocol, Template, TemplateHash,
+    Timeouts,
 };
 use ringhold::ring::{KeyHash, RingSpec};
 
@@ -26,6 +27,7 @@ pub(crate) fn mk_desired(port: u16) -> Desired {
         retries: Retries { attempts: 2, budget_percent: 20 },
         limits: Limits { max_concurrent_per_replica: 1024, max_body_bytes: 0 },
         replica_tls: None,
+        target_protocol: TargetProtocol::Http1,
     };
     Desired {
         id: FleetId::local("web"),
@@ -46,7 +48,7 @@ pub(crate) fn mk_desired(port: u16) -> Desired {
             slow_start: Duration::ZERO,
         },
         health: Health {
-            path: "/".to_owned(),
+            path: Some("/".to_owned()),
             period: seconds(1),
             timeout: seconds(1),
             failure_threshold: 3,

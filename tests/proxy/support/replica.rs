@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -112,22 +113,32 @@ impl Replica {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&connections);
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (counter, gone) = (Arc::clone(&connections), Arc::clone(&ended));
         let task = tokio::spawn(async move {
             let mut scripts = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
                 counter.fetch_add(1, Ordering::SeqCst);
-                scripts.spawn(script(stream));
+                let (script, gone) = (script(stream), Arc::clone(&gone));
+                scripts.spawn(async move {
+                    script.await;
+                    gone.fetch_add(1, Ordering::SeqCst);
+                });
                 while scripts.try_join_next().is_some() {}
             }
         });
-        Self { address, connections, requests: Arc::default(), task }
+        Self { address, connections, ended, requests: Arc::default(), task }
     }
 
     /// Connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections that have not ended.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections() - self.ended.load(Ordering::SeqCst)
     }
 
     /// Requests so far.

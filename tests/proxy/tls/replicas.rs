@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ringhold::model::{ReplicaTls, RoutePolicy};
+use ringhold::model::{ReplicaTls, RoutePolicy, TargetProtocol};
 use ringhold::tls::{Authorities, ClientTls};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,14 +25,7 @@ struct Secured {
 
 /// Of a server that shows a certificate for this name.
 pub(super) fn acceptor(authority: &Authority, name: &str) -> TlsAcceptor {
-    let (chain, key) = authority.pair(name);
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
+    TlsAcceptor::from(Arc::new(server(authority, name)))
 }
 
 impl Secured {
@@ -66,8 +59,33 @@ impl Secured {
     }
 }
 
-fn mk_replica_tls() -> ReplicaTls {
-    ReplicaTls { hostname: HOSTNAME.to_owned(), authorities: "web-ca".to_owned() }
+fn server(authority: &Authority, name: &str) -> ServerConfig {
+    let (chain, key) = authority.pair(name);
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap()
+}
+
+/// A replica that offers these protocols, and speaks HTTP/2 in any case: it answers with what it was asked by.
+async fn on_http2(authority: &Authority, offered: &[&str]) -> Replica {
+    let mut config = server(authority, HOSTNAME);
+    config.alpn_protocols = offered.iter().map(|&protocol| protocol.into()).collect();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    Replica::raw(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                let mut stream = respond.send_response(http::Response::new(()), false).unwrap();
+                stream.send_data(format!("{:?} {}", request.version(), request.uri()).into(), true).unwrap();
+            }
+        }
+    })
+    .await
 }
 
 fn trust(authority: &Authority) -> ClientTls {
@@ -76,7 +94,14 @@ fn trust(authority: &Authority) -> ClientTls {
 
 /// A LoadBalancer that wants TLS with its replica and trusts these.
 async fn fixture(replica: &Replica, trusted: Option<ClientTls>) -> Fixture {
-    let change = |policy: &mut RoutePolicy| policy.replica_tls = Some(mk_replica_tls());
+    fixture_of(replica, trusted, TargetProtocol::Http1).await
+}
+
+async fn fixture_of(replica: &Replica, trusted: Option<ClientTls>, protocol: TargetProtocol) -> Fixture {
+    let change = |policy: &mut RoutePolicy| {
+        policy.target_protocol = protocol;
+        policy.replica_tls = Some(ReplicaTls { hostname: HOSTNAME.to_owned(), authorities: "web-ca".to_owned() });
+    };
     let mut fixture = Fixture::with(&[replica.address], change).await;
     fixture.replica_tls = trusted;
     fixture.publish(&[mk_replica(0, 0, replica.address)]);
@@ -212,6 +237,30 @@ async fn while_nobody_knows_whom_to_trust_nobody_is_asked() {
     fixture.replica_tls = Some(trust(&authority));
     fixture.publish(&[mk_replica(0, 0, secured.replica.address)]);
     assert_eq!(get(fixture.port, "/", &[]).await.body, "proved");
+}
+
+#[tokio::test]
+async fn http2_is_agreed_on_by_alpn() {
+    let authority = Authority::new();
+    let replica = on_http2(&authority, &["http/1.1", "h2"]).await;
+    let fixture = fixture_of(&replica, Some(trust(&authority)), TargetProtocol::Http2).await;
+    for _ in 0..3 {
+        let answer = get(fixture.port, "/path", &["Host: a.example"]).await;
+        assert_eq!((answer.status, &*answer.body), (200, "HTTP/2.0 https://a.example/path"));
+    }
+    assert_eq!(replica.connections(), 1);
+}
+
+#[tokio::test]
+async fn who_does_not_agree_on_http2_gets_no_request() {
+    let authority = Authority::new();
+    for offered in [&["http/1.1"][..], &[]] {
+        let replica = on_http2(&authority, offered).await;
+        let fixture = fixture_of(&replica, Some(trust(&authority)), TargetProtocol::Http2).await;
+        let answer = get(fixture.port, "/", &[]).await;
+        let reason = answer.field("x-ringhold-reason");
+        assert_eq!((answer.status, reason), (502, Some("replicatlsfailed")), "{offered:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::model::{
     Container, FleetId, FleetUid, Health, Incarnation, Limits, Listener, Ordinal, ReplicaName, ReplicaTls, Retries,
-    Rollout, RoutePolicy, Template, TemplateHash, Timeouts,
+    Rollout, RoutePolicy, TargetProtocol, Template, TemplateHash, Timeouts,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ fn mk_desired(manifest: Value) -> Desired {
             slow_start: Duration::ZERO,
         },
         health: Health {
-            path: "/heartbeat".to_owned(),
+            path: Some("/heartbeat".to_owned()),
             period: 5 * SECOND,
             timeout: SECOND,
             failure_threshold: 3,
@@ -60,6 +60,7 @@ fn mk_desired(manifest: Value) -> Desired {
             retries: Retries { attempts: 2, budget_percent: 20 },
             limits: Limits { max_concurrent_per_replica: 0, max_body_bytes: 0 },
             replica_tls: None,
+            target_protocol: TargetProtocol::Http1,
         }),
     }
 }
@@ -166,6 +167,15 @@ fn the_container_that_serves_is_probed_unless_it_says_how() {
     assert_eq!(probed(json!([{"name": "a", "readinessProbe": null}])), [ours]);
     let theirs = json!({"exec": {"command": ["true"]}});
     assert_eq!(probed(json!([{"name": "a", "readinessProbe": theirs}, {"name": "b"}])), [theirs, none]);
+}
+
+#[test]
+fn where_no_path_is_asked_for_a_connection_is_enough() {
+    let mut desired = mk_desired(json!({"spec": {"containers": [{"name": "server"}]}}));
+    desired.health.path = None;
+    let manifest = effective_manifest(&desired);
+    let probe = &manifest["spec"]["containers"][0]["readinessProbe"];
+    assert_eq!((&probe["tcpSocket"], probe.get("httpGet")), (&json!({"port": 8080}), None));
 }
 
 #[test]
