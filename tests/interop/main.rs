@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "shared with tests/local, which uses all of it")]
 mod client;
 mod curl;
+mod grpc;
 mod h2load;
 mod h2spec;
 #[path = "../local/harness.rs"]

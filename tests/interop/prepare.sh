@@ -4,7 +4,7 @@
 #   curl, slowhttptest      Debian's packages, unpacked; where they are installed already, those
 #   nghttp, h2load          the same, both of `nghttp2-client`
 #   h2spec                  built with Go, from the Go modules' proxy
-#   python                  an environment with h2 and wsproto, of the Python Package Index
+#   python                  an environment with grpcio, h2 and wsproto, of the Python Package Index
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/debian.sh

@@ -18,13 +18,18 @@ pub(crate) struct Said {
     pub(crate) stderr: String,
 }
 
-/// A program that dies with whoever waits for it.
-pub(crate) fn program(name: &str) -> Command {
+/// Where a program is.
+pub(crate) fn path(name: &str) -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache"))).unwrap();
     let program = cache.join("ringhold/test-interop").join(name);
     assert!(program.exists(), "{} is missing: run `make test-interop`, which prepares it", program.display());
-    let mut command = Command::new(program);
+    program
+}
+
+/// A program that dies with whoever waits for it.
+pub(crate) fn program(name: &str) -> Command {
+    let mut command = Command::new(path(name));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }

@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 use crate::programs::{ended, program};
 use crate::served::Served;
 
-async fn script(served: &Served, name: &str, args: &[&str]) -> Value {
+/// Where the scripts are.
+pub(crate) const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/python");
+
+pub(crate) async fn script(served: &Served, name: &str, args: &[&str]) -> Value {
     let mut python = program("python/bin/python");
-    python.arg("-B").arg(format!("{}/tests/interop/python/{name}.py", env!("CARGO_MANIFEST_DIR")));
+    python.arg("-B").arg(format!("{SCRIPTS}/{name}.py"));
     python.arg(served.ringhold.port.to_string());
     python.arg(if served.is_secured() { served.authority.to_str().unwrap() } else { "" });
     let said = ended({

@@ -36,7 +36,7 @@ impl Served {
         tokio::join!(Self::clear(), Self::secured()).into()
     }
 
-    async fn start(manifest: &Manifest, scheme: &'static str, args: &[&str]) -> Self {
+    pub(crate) async fn start(manifest: &Manifest, scheme: &'static str, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = folder.path().join("ca.crt");
         let port = manifest.port;
