@@ -121,7 +121,8 @@ async fn scrape() -> String {
     registry.register_collector(Box::new(proxy.metrics()));
     registry.register_collector(Box::new(RouteMetrics::new(bridge.reader)));
     let _stats = Stats::new(&mut registry);
-    let traces = TracesConfig { endpoint: Some("http://127.0.0.1:4318".to_owned()), traces_endpoint: None };
+    let traces =
+        TracesConfig { endpoint: Some("http://127.0.0.1:4318".to_owned()), traces_endpoint: None, certificate: None };
     traces.start().unwrap().unwrap().register(&mut registry);
     while proxy.metrics().client_connections() > 0 {
         tokio::task::yield_now().await;

@@ -59,6 +59,10 @@ impl Secured {
     }
 }
 
+fn mk_replica_tls() -> ReplicaTls {
+    ReplicaTls { hostname: HOSTNAME.to_owned(), authorities: "web-ca".to_owned() }
+}
+
 fn server(authority: &Authority, name: &str) -> ServerConfig {
     let (chain, key) = authority.pair(name);
     ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -100,7 +104,7 @@ async fn fixture(replica: &Replica, trusted: Option<ClientTls>) -> Fixture {
 async fn fixture_of(replica: &Replica, trusted: Option<ClientTls>, protocol: TargetProtocol) -> Fixture {
     let change = |policy: &mut RoutePolicy| {
         policy.target_protocol = protocol;
-        policy.replica_tls = Some(ReplicaTls { hostname: HOSTNAME.to_owned(), authorities: "web-ca".to_owned() });
+        policy.replica_tls = Some(mk_replica_tls());
     };
     let mut fixture = Fixture::with(&[replica.address], change).await;
     fixture.replica_tls = trusted;
