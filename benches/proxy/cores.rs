@@ -47,9 +47,10 @@ impl Cores {
     }
 }
 
-/// Becomes the program, on its cores, and dies with the benchmark. Returns only if that fails.
+/// Becomes the program, on its cores, and ends with the benchmark, even if that is killed: asked to, not killed itself, so
+/// that it ends what it has started. Returns only if that fails.
 pub(crate) fn become_bound(cores: Cores, parent: u32, command: &[OsString]) -> anyhow::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     let actual = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get().unsigned_abs());
     ensure!(actual == parent, "the benchmark ended before {command:?} began");
     cores.bind()?;

@@ -44,7 +44,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let threads = threads.parse()?;
     // With one thread there is nobody to steal its tasks.
-    let configuration = ServerConf { threads, work_stealing: threads > 1, ..ServerConf::default() };
+    let configuration = ServerConf {
+        threads,
+        work_stealing: threads > 1,
+        // SIGTERM ends it at once, as it does the others.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(0),
+        ..ServerConf::default()
+    };
     let mut server = Server::new_with_opt_and_conf(None, configuration);
     server.bootstrap();
     let mut service = http_proxy_service(&server.configuration, Proxy { replicas, key });
