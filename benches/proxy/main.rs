@@ -66,6 +66,7 @@ fn measured(args: &Args) -> anyhow::Result<ExitCode> {
 fn run(args: &Args) -> anyhow::Result<Report> {
     let machine = Machine::this();
     let sizes = args.sizes();
+    process::allow_descriptors()?;
     let peers = peers(args)?;
     // What this process starts has the load's core, too, if it is not told otherwise.
     Cores::Load.bind()?;

@@ -7,12 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::cores::Cores;
 
 /// So long may a process take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
+/// More than any proxy takes.
+const DESCRIPTORS: u64 = 10_000;
 /// One tick of `utime` and `stime`: `USER_HZ`, the same on all of Linux.
 const TICK_MICROSECONDS: f64 = 10_000.0;
 
@@ -142,6 +144,18 @@ impl Usage {
     fn plus(self, other: Self) -> Self {
         Self { cpu: self.cpu + other.cpu, user: self.user + other.user, system: self.system + other.system }
     }
+}
+
+/// Allows this process, and all that it starts, as many descriptors as a thousand idle connections want at both sides of a
+/// proxy, of which some reserve more than they use.
+pub(crate) fn allow_descriptors() -> anyhow::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= DESCRIPTORS);
+    ensure!(enough(maximum), "{DESCRIPTORS} descriptors are needed: raise the limit, as with ulimit -Hn {DESCRIPTORS}");
+    if !enough(current) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum })?;
+    }
+    Ok(())
 }
 
 /// A command that runs the program on these cores and that dies with us.

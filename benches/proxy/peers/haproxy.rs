@@ -23,7 +23,7 @@ fn configuration(setup: &Setup<'_>) -> String {
     format!(
         "global
     nbthread {workers}
-    maxconn 8192
+    maxconn 4096
 defaults
     mode http
     timeout connect 5s

@@ -37,7 +37,7 @@ master_process {master};
 worker_processes {workers};
 pid nginx.pid;
 error_log stderr error;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     keepalive_requests 100000000;
