@@ -51,6 +51,9 @@ pub(crate) struct Load {
     pub(crate) idle: usize,
 }
 
+/// Behind the name of one that is measured with two.
+pub(crate) const TWO_WORKERS: &str = ", 2 workers";
+
 // === impl Scenario ===
 
 impl Scenario {
@@ -79,7 +82,7 @@ impl Scenario {
         for peer in peers {
             subjects.push((peer.clone(), 1));
             if self == Self::Workers {
-                subjects.push((peer.renamed(", 2 workers"), 2));
+                subjects.push((peer.renamed(TWO_WORKERS), 2));
             }
             if self == Self::Small && peer.kind == Kind::Ringhold {
                 subjects.push((peer.bounded(), 1));

@@ -6,7 +6,7 @@ use super::{Figures, best};
 use crate::latency::{JUDGED, Latency, Times};
 use crate::peers::Kind;
 use crate::rounds::{Series, Subject};
-use crate::scenarios::Scenario;
+use crate::scenarios::{Scenario, TWO_WORKERS};
 
 /// A target and what became of it.
 #[derive(Debug, Serialize)]
@@ -55,11 +55,9 @@ fn loop_verdicts(scenario: Scenario, ours: &Series, series: &[Series]) -> Vec<Ve
             }
         }
         Scenario::Workers => {
-            let alone = series.iter().find(|alone| {
-                let name = alone.subject.name.as_str();
-                alone.subject.counts() && alone.subject.workers == 1 && ours.subject.name.strip_prefix(name).is_some()
-            });
-            judge(AT_MOST, alone.filter(|_| ours.subject.workers > 1), "one worker");
+            let alone = ours.subject.name.strip_suffix(TWO_WORKERS);
+            let alone = series.iter().find(|other| other.subject.counts() && Some(&*other.subject.name) == alone);
+            judge(AT_MOST, alone, "one worker");
         }
         _ => {
             let other = best(series, |_| true);
