@@ -1,20 +1,30 @@
-//! Single questions over HTTP/1.1, to see that a proxy does what the figures are to be about.
+//! Single questions, to see that a proxy does what the figures are to be about.
+
+mod http2;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use rustls::{ClientConnection, StreamOwned};
 
+use crate::certificate::Certificate;
+use crate::peers::Front;
 use crate::replica::NAME;
 
 /// So long may any answer take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection to the port.
-pub(crate) struct Client {
-    stream: TcpStream,
+/// A connection to a port.
+pub(crate) enum Client {
+    /// Over TLS or not.
+    Http1(Box<dyn Stream>),
+    Http2(http2::Client),
 }
+
+pub(crate) trait Stream: Read + Write {}
 
 /// What a replica said.
 #[derive(Debug)]
@@ -24,29 +34,55 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+impl<T: Read + Write> Stream for T {}
+
 // === impl Client ===
 
 impl Client {
+    /// Over HTTP/1.1 without TLS.
     pub(crate) fn connect(port: u16) -> anyhow::Result<Self> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream })
+        Ok(Self::Http1(Box::new(connect(port)?)))
     }
 
-    /// The connection can be asked again.
-    pub(crate) fn ask(&mut self, path: &str, key: &str) -> anyhow::Result<Answer> {
-        self.stream.write_all(get(path, key).as_bytes())?;
-        let (mut buffer, mut filled) = (vec![0; 128 << 10], 0);
-        loop {
-            let read = self.stream.read(&mut buffer[filled..])?;
-            ensure!(read > 0, "the connection was closed amid an answer");
-            filled += read;
-            if let Some((answer, _)) = parse(&buffer[..filled])? {
-                return Ok(answer);
+    /// As clients of this kind do.
+    pub(crate) fn connect_as(front: Front, port: u16, certificate: &Certificate) -> anyhow::Result<Self> {
+        match front {
+            Front::Http1 => Self::connect(port),
+            Front::Http2 => http2::Client::connect(port).map(Self::Http2),
+            Front::Tls => {
+                let session = ClientConnection::new(Arc::clone(&certificate.trust), "localhost".try_into()?)?;
+                Ok(Self::Http1(Box::new(StreamOwned::new(session, connect(port)?))))
             }
+        }
+    }
+
+    /// The connection can be asked again. Anything but 200 from a replica is an error.
+    pub(crate) fn ask(&mut self, path: &str, key: &str) -> anyhow::Result<Answer> {
+        match self {
+            Self::Http1(stream) => ask(stream, path, key),
+            Self::Http2(client) => client.ask(path, key),
+        }
+    }
+}
+
+fn connect(port: u16) -> anyhow::Result<TcpStream> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn ask(stream: &mut impl Stream, path: &str, key: &str) -> anyhow::Result<Answer> {
+    stream.write_all(get(path, key).as_bytes())?;
+    let (mut buffer, mut filled) = (vec![0; 128 << 10], 0);
+    loop {
+        let read = stream.read(&mut buffer[filled..])?;
+        ensure!(read > 0, "the connection was closed amid an answer");
+        filled += read;
+        if let Some((answer, _)) = parse(&buffer[..filled])? {
+            return Ok(answer);
         }
     }
 }

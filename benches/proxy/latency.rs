@@ -106,7 +106,11 @@ fn capacity(
 fn turn(running: &Running, per_second: f64, round: usize, sizes: &Sizes) -> anyhow::Result<Turn> {
     let (seconds, connections) = (sizes.turn_seconds.into(), sizes.connections);
     let arrivals = Arrivals { port: running.port, per_second, seconds, connections, seed: round as u64 };
+    let counted = running.counts()?;
     let seen = arrivals.run()?;
+    if running.process.is_some() {
+        running.counts()?.prove(counted, seen.answers.len() as f64, connections)?;
+    }
     let at = |values: &[f64], part: f64| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
         let place = (values.len() as f64 * part) as usize;

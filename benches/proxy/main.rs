@@ -3,11 +3,13 @@
 //! Nothing here is a test: a missed target is told, not failed. But one answer that is not as it should be makes a proxy's
 //! figures void, and ends the run with an error.
 
+mod admin;
 mod args;
 mod arrivals;
 mod ask;
 mod certificate;
 mod cores;
+mod counts;
 mod latency;
 mod load;
 mod peers;

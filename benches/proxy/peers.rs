@@ -17,6 +17,7 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
+use crate::admin::Admin;
 use crate::certificate::Certificate;
 use crate::cores::Cores;
 use crate::process::Process;
@@ -50,6 +51,8 @@ pub(crate) struct Setup<'a> {
     /// Its own, for whatever it writes.
     pub(crate) folder: &'a Path,
     pub(crate) port: u16,
+    /// Where Ringhold's admin API is to be.
+    pub(crate) admin: Admin,
     /// The replicas' ports; Ringhold starts replicas of its own.
     pub(crate) replicas: &'a [u16],
     pub(crate) front: Front,

@@ -15,7 +15,7 @@ use crate::cores::Cores;
 const SIZES: [(&str, usize); 3] = [("/", 0), ("/1k", 1 << 10), ("/64k", 64 << 10)];
 /// Answers what was asked, as it arrived.
 pub(crate) const HEAD: &str = "/head";
-/// Answers how many connections there were, and how many requests.
+/// Answers how many requests there were with an answer of a certain size, and on how many connections.
 pub(crate) const COUNTS: &str = "/counts";
 /// Asked by Ringhold.
 pub(crate) const HEALTH: &str = "/heartbeat";
@@ -47,7 +47,6 @@ pub(crate) fn run(port: u16) -> anyhow::Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         loop {
             let (stream, _) = listener.accept().await?;
-            replica.connections.set(replica.connections.get() + 1);
             let replica = Rc::clone(&replica);
             // A connection that breaks is the proxy's affair.
             tokio::task::spawn_local(async move { drop(replica.serve(stream).await) });
@@ -61,7 +60,7 @@ impl Replica {
     async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut buffer = vec![0; 32 << 10];
-        let mut filled = 0;
+        let (mut filled, mut is_counted) = (0, false);
         loop {
             let request = loop {
                 match Request::parse(&buffer[..filled])? {
@@ -74,11 +73,15 @@ impl Replica {
                     read => filled += read,
                 }
             };
-            self.requests.set(self.requests.get() + 1);
             let Request { path, head_bytes, body_bytes } = request;
             let path = if path.starts_with("/key/") { "/" } else { &path };
             match self.answers.iter().find(|(known, _)| *known == path) {
-                Some((_, answer)) => stream.write_all(answer).await?,
+                Some((_, answer)) => {
+                    self.requests.set(self.requests.get() + 1);
+                    self.connections.set(self.connections.get() + u64::from(!is_counted));
+                    is_counted = true;
+                    stream.write_all(answer).await?;
+                }
                 None => stream.write_all(&self.rare(path, &buffer[..head_bytes])).await?,
             }
             buffer.copy_within(head_bytes + body_bytes..filled, 0);

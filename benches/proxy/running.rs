@@ -4,24 +4,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 
+use crate::admin::Admin;
 use crate::ask::Client;
 use crate::certificate::Certificate;
 use crate::cores::Cores;
-use crate::load;
-use crate::peers::{Front, Key, Kind, Peer, Setup};
+use crate::counts::Counts;
+use crate::peers::{Key, Kind, Peer, Setup};
 use crate::ports;
 use crate::process::Process;
-use crate::replica::{COUNTS, HEAD};
+use crate::replica::HEAD;
 use crate::scenarios::Load;
 
 /// Replicas of a fleet.
-const REPLICAS: usize = 3;
+pub(crate) const REPLICAS: usize = 3;
 /// So long may it take to serve.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Connections to see whether it serves.
-const FEW: u16 = 8;
 /// Keys that are asked for to see where they go.
 const KEYS: usize = 300;
 /// The least part of these keys that each replica must have: the worst circle of points has more.
@@ -30,6 +29,8 @@ const LEAST: usize = KEYS / 12;
 /// One of those that are compared, ready for its turns.
 pub(crate) struct Running {
     pub(crate) port: u16,
+    /// The ports of those behind it.
+    replicas: Vec<u16>,
     /// None for nobody.
     pub(crate) process: Option<Process>,
 }
@@ -46,13 +47,6 @@ pub(crate) struct Ground<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) fleet: &'a Fleet,
     pub(crate) certificate: &'a Certificate,
-}
-
-/// What the replicas of one proxy have counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
-    pub(crate) connections: u64,
-    pub(crate) requests: u64,
 }
 
 // === impl Fleet ===
@@ -77,51 +71,32 @@ impl Fleet {
 // === impl Running ===
 
 impl Running {
-    /// Starts it and returns once it has shown what it does; over TLS and HTTP/2 only that it answers.
+    /// Starts it and returns once it has shown what it does.
     pub(crate) fn start(peer: &Peer, workers: u8, load: &Load, ground: &Ground<'_>) -> anyhow::Result<Self> {
         let Ground { folder, fleet, certificate } = ground;
+        let (replicas, admin) = (fleet.ports.as_slice(), Admin { port: ports::free()? });
         if peer.kind == Kind::Direct {
-            return Ok(Self { port: fleet.ports[0], process: None });
+            return Ok(Self { port: replicas[0], replicas: replicas[..1].to_vec(), process: None });
         }
         let folder = folder.join(peer.name.replace(['/', ' '], "-"));
         std::fs::create_dir_all(&folder)?;
         let Load { front, key, cores, .. } = *load;
         let (port, is_bounded) = (ports::free()?, peer.is_bounded);
-        let replicas = fleet.ports.as_slice();
-        let setup = Setup { folder: &folder, port, replicas, front, key, workers, is_bounded, certificate };
+        let setup = Setup { folder: &folder, port, admin, replicas, front, key, workers, is_bounded, certificate };
         let mut process = peer.start(&setup, cores)?;
-        let serves = || match front {
-            Front::Http1 => shows_itself(port, key),
-            Front::Http2 | Front::Tls => load::run(&folder, port, load, FEW, 1.0).map(drop),
-        };
-        wait_until(&mut process, serves)?;
-        Ok(Self { port, process: Some(process) })
+        wait_until(&mut process, || shows_itself(Client::connect_as(front, port, certificate)?, key))?;
+        let replicas = if peer.kind == Kind::Ringhold { admin.replicas()? } else { replicas.to_vec() };
+        Ok(Self { port, replicas, process: Some(process) })
     }
 
     /// What the replicas behind it have counted so far.
     pub(crate) fn counts(&self) -> anyhow::Result<Counts> {
-        let mut client = Client::connect(self.port)?;
-        let mut said = BTreeMap::new();
-        for key in (0..KEYS).map(|key| key.to_string()) {
-            let answer = client.ask(COUNTS, &key)?;
-            said.insert(answer.replica, answer.body);
-            if said.len() == REPLICAS {
-                break;
-            }
-        }
-        said.values().try_fold(Counts::default(), |sum, said| {
-            let (connections, requests) = said.split_once(' ').context("no counts")?;
-            Ok(Counts {
-                connections: sum.connections + connections.parse::<u64>()?,
-                requests: sum.requests + requests.parse::<u64>()?,
-            })
-        })
+        Counts::of(&self.replicas)
     }
 }
 
 /// An error unless equal keys meet equal replicas, different ones meet all, and replicas hear of the client.
-fn shows_itself(port: u16, key: Key) -> anyhow::Result<()> {
-    let mut client = Client::connect(port)?;
+fn shows_itself(mut client: Client, key: Key) -> anyhow::Result<()> {
     let mut homes = BTreeMap::new();
     for _ in 0..2 {
         for key_value in (0..KEYS).map(|key| format!("user-{key}")) {

@@ -76,7 +76,7 @@ impl Scenario {
     pub(crate) fn subjects(self, peers: &[Peer]) -> Vec<(Peer, u8)> {
         let mut subjects = Vec::new();
         // Replicas speak HTTP/1.1 without TLS.
-        if self.load().is_plain() {
+        if self.load().front == Front::Http1 {
             subjects.push((Peer::direct(), 1));
         }
         for peer in peers {
@@ -113,14 +113,5 @@ impl Scenario {
             Self::H2 => Load { front: Front::Http2, key: Key::Path, ..small },
             Self::Workers => Load { cores: Cores::Both, ..small },
         }
-    }
-}
-
-// === impl Load ===
-
-impl Load {
-    /// A plain question reaches it.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.front == Front::Http1
     }
 }

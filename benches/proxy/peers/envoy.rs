@@ -11,7 +11,7 @@ pub(super) fn prepare(setup: &Setup<'_>) -> anyhow::Result<Arguments> {
 
 /// Its circuit breakers would refuse what goes beyond 1024; its own fields about a request would cost it time.
 fn configuration(setup: &Setup<'_>) -> String {
-    let Setup { folder: _, port, replicas, front, key, workers: _, is_bounded: _, certificate } = setup;
+    let Setup { folder: _, port, admin: _, replicas, front, key, workers: _, is_bounded: _, certificate } = setup;
     let endpoints: String = replicas
         .iter()
         .map(|port| {

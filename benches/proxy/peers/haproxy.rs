@@ -9,7 +9,7 @@ pub(super) fn prepare(setup: &Setup<'_>) -> anyhow::Result<Arguments> {
 
 /// `http-reuse always` lets any request take any idle connection.
 fn configuration(setup: &Setup<'_>) -> String {
-    let Setup { folder: _, port, replicas, front, key, workers, is_bounded: _, certificate } = setup;
+    let Setup { folder: _, port, admin: _, replicas, front, key, workers, is_bounded: _, certificate } = setup;
     let servers: String = replicas.iter().map(|port| format!("    server r{port} 127.0.0.1:{port}\n")).collect();
     let balance = match key {
         Key::Header => "hdr(X-Key)",

@@ -10,7 +10,7 @@ pub(super) fn prepare(setup: &Setup<'_>) -> anyhow::Result<Arguments> {
 /// `keepalive`, HTTP/1.1 and an empty `Connection` are what keeps connections to replicas; without the limits on requests
 /// they would be opened anew every thousand. The buffers hold the largest answer, which would touch files else.
 fn configuration(setup: &Setup<'_>) -> String {
-    let Setup { folder: _, port, replicas, front, key, workers, is_bounded: _, certificate } = setup;
+    let Setup { folder: _, port, admin: _, replicas, front, key, workers, is_bounded: _, certificate } = setup;
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = temporary.map(|kind| format!("    {kind}_temp_path {kind};\n")).concat();
     let servers: String = replicas.iter().map(|port| format!("        server 127.0.0.1:{port};\n")).collect();

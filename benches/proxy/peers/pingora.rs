@@ -6,7 +6,7 @@ use super::{Arguments, Front, Key, Setup};
 pub(super) const VERSION: &str = "0.9.1";
 
 pub(super) fn prepare(setup: &Setup<'_>) -> Arguments {
-    let Setup { folder: _, port, replicas, front, key, workers, is_bounded: _, certificate } = setup;
+    let Setup { folder: _, port, admin: _, replicas, front, key, workers, is_bounded: _, certificate } = setup;
     let replicas: Vec<String> = replicas.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     let key = match key {
         Key::Header => "X-Key",

@@ -3,19 +3,18 @@
 use anyhow::Context;
 
 use super::{Arguments, Front, Key, Setup};
-use crate::ports;
 use crate::replica::HEALTH;
 
 pub(super) fn prepare(setup: &Setup<'_>) -> anyhow::Result<Arguments> {
     std::fs::write(setup.folder.join("ringhold.yaml"), manifest(setup)?)?;
-    let (workers, admin) = (setup.workers.to_string(), format!("127.0.0.1:{}", ports::free()?));
+    let (workers, admin) = (setup.workers.to_string(), format!("127.0.0.1:{}", setup.admin.port));
     let arguments = ["local", "--file", "ringhold.yaml", "--workers", &workers, "--admin-address", &admin];
     Ok(arguments.map(Into::into).into())
 }
 
 /// It starts the replicas itself: the same program, which goes to the load's core.
 fn manifest(setup: &Setup<'_>) -> anyhow::Result<String> {
-    let Setup { folder: _, port, replicas, front, key, workers: _, is_bounded, certificate } = setup;
+    let Setup { folder: _, port, admin: _, replicas, front, key, workers: _, is_bounded, certificate } = setup;
     let program = std::env::current_exe()?;
     let program = serde_json::to_string(program.to_str().context("a path that is no UTF-8")?)?;
     let key = match key {
