@@ -1,14 +1,16 @@
-//! Ringhold's admin API: where its replicas are.
+//! Ringhold's admin API: where its replicas are, and how many there are to be.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
-/// So long may an answer take.
+/// So long may a change take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The fleet that is measured.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +20,11 @@ pub(crate) struct Admin {
 
 /// What matters here of what is said about it.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Fleet {
+    desired_replicas: usize,
+    ready_replicas: usize,
+    /// Those that drain are among them.
     replicas: Vec<Replica>,
 }
 
@@ -34,6 +40,20 @@ impl Admin {
     pub(crate) fn replicas(self) -> anyhow::Result<Vec<u16>> {
         let ports = self.fleet()?.replicas.iter().filter_map(|replica| Some(replica.address?.port())).collect();
         Ok(ports)
+    }
+
+    /// Returns once so many are ready, and all others gone.
+    pub(crate) fn scale(self, replicas: usize) -> anyhow::Result<()> {
+        self.ask("PUT", "/scale", &format!("{{\"replicas\": {replicas}}}"))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let fleet = self.fleet()?;
+            if [fleet.desired_replicas, fleet.ready_replicas, fleet.replicas.len()].iter().all(|is| *is == replicas) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "{replicas} replicas were wanted, there is {fleet:?}");
+            std::thread::sleep(PAUSE);
+        }
     }
 
     fn fleet(self) -> anyhow::Result<Fleet> {

@@ -10,6 +10,7 @@ mod ask;
 mod certificate;
 mod cores;
 mod counts;
+mod idle;
 mod latency;
 mod load;
 mod peers;

@@ -1,16 +1,18 @@
 //! Closed loops in rounds: every proxy has its turn in each, so what else the machine does meets all alike.
 
 use std::path::Path;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 use serde::Serialize;
 
+use crate::admin::Admin;
 use crate::args::Sizes;
-use crate::ask::Client;
-use crate::load;
+use crate::idle::{Idle, Rest};
+use crate::load::{self, Done};
 use crate::peers::{Kind, Peer};
-use crate::running::Running;
+use crate::running::{REPLICAS, Running};
 use crate::scenarios::Load;
 
 /// Who was measured, or why not.
@@ -42,6 +44,9 @@ pub(crate) struct Series {
     /// After the last turn, with its connections; in KiB.
     pub(crate) memory: u64,
     pub(crate) peak_memory: u64,
+    /// If some of its connections do nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rest: Option<Rest>,
 }
 
 /// What was seen in one turn.
@@ -61,11 +66,9 @@ pub(crate) struct Turn {
     pub(crate) load_idle: f64,
 }
 
-/// Connections that do nothing.
-struct Idle {
-    _clients: Vec<Client>,
-}
-
+/// How long a fleet is left alone before each change, and by how many seconds each makes a turn longer.
+const BEFORE_CHANGE: Duration = Duration::from_millis(500);
+const CHANGE: f64 = 2.0;
 /// Seconds of load before the first turn.
 const WARM_UP: f64 = 1.0;
 
@@ -102,22 +105,27 @@ pub(crate) fn measure(
             }
         }
     }
-    let of = |((subject, _), (turns, memory, peak_memory)): (&(Subject, _), _)| {
-        let subject = subject.clone();
-        Series { subject, turns, memory, peak_memory }
+    let of = |(((subject, _), (turns, memory, peak_memory)), idle): ((&(Subject, _), _), &Option<Idle>)| {
+        let (subject, rest) = (subject.clone(), idle.as_ref().and_then(|idle| idle.rest));
+        Series { subject, turns, memory, peak_memory, rest }
     };
-    running.iter().zip(series).map(of).collect()
+    running.iter().zip(series).zip(&idle).map(of).collect()
 }
 
 fn turn(folder: &Path, running: &Running, load: &Load, sizes: &Sizes) -> anyhow::Result<Turn> {
     let usage = || running.process.as_ref().map(|process| process.usage()).transpose();
     let counted = running.counts()?;
     let (used, idle, start) = (usage()?.unwrap_or_default(), idle_seconds()?, Instant::now());
-    let done = load::run(folder, running.port, load, sizes.connections, sizes.turn_seconds.into())?;
+    let done = amid_changes(running.admin, load.sizes, |seconds| {
+        load::run(folder, running.port, load, sizes.connections, f64::from(sizes.turn_seconds) + seconds)
+    })?;
     let took = start.elapsed().as_secs_f64();
     let (user, system) = usage()?.unwrap_or_default().since(used);
     let idle_after = idle_seconds()?;
-    if running.process.is_some() {
+    if !load.sizes.is_empty() {
+        // Those that left took their counts with them.
+        running.admin.scale(REPLICAS)?;
+    } else if running.process.is_some() {
         running.counts()?.prove(counted, done.requests, sizes.connections)?;
     }
     let cpu = user + system;
@@ -130,6 +138,22 @@ fn turn(folder: &Path, running: &Running, load: &Load, sizes: &Sizes) -> anyhow:
         used: cpu / 1e6 / done.seconds,
         foreign: (1.0 - proxy_idle - cpu / 1e6 / took).clamp(0.0, 1.0),
         load_idle: load_idle.clamp(0.0, 1.0),
+    })
+}
+
+/// Does the work while the fleet takes on these sizes, for so many seconds longer. All of that has to happen amid it.
+fn amid_changes(admin: Admin, sizes: &[usize], work: impl FnOnce(f64) -> anyhow::Result<Done>) -> anyhow::Result<Done> {
+    thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            sizes.iter().try_for_each(|size| {
+                thread::sleep(BEFORE_CHANGE);
+                admin.scale(*size)
+            })
+        });
+        let done = work(CHANGE * sizes.len() as f64)?;
+        ensure!(changes.is_finished(), "the fleet took longer to change than the load ran");
+        changes.join().map_err(|_| anyhow!("the changes failed"))?.context("while the fleet changed")?;
+        Ok(done)
     })
 }
 
@@ -170,19 +194,5 @@ impl Subject {
             *running = None;
         }
         done.ok()
-    }
-}
-
-// === impl Idle ===
-
-impl Idle {
-    /// Each has asked once.
-    fn open(running: &Running, load: &Load) -> anyhow::Result<Self> {
-        let client = |number: usize| {
-            let mut client = Client::connect(running.port)?;
-            client.ask("/", &number.to_string())?;
-            Ok(client)
-        };
-        Ok(Self { _clients: (0..load.idle).map(client).collect::<anyhow::Result<_>>().context("idle connections")? })
     }
 }

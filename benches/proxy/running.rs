@@ -31,6 +31,8 @@ pub(crate) struct Running {
     pub(crate) port: u16,
     /// The ports of those behind it.
     replicas: Vec<u16>,
+    /// Only Ringhold's answers.
+    pub(crate) admin: Admin,
     /// None for nobody.
     pub(crate) process: Option<Process>,
 }
@@ -76,7 +78,7 @@ impl Running {
         let Ground { folder, fleet, certificate } = ground;
         let (replicas, admin) = (fleet.ports.as_slice(), Admin { port: ports::free()? });
         if peer.kind == Kind::Direct {
-            return Ok(Self { port: replicas[0], replicas: replicas[..1].to_vec(), process: None });
+            return Ok(Self { port: replicas[0], replicas: replicas[..1].to_vec(), admin, process: None });
         }
         let folder = folder.join(peer.name.replace(['/', ' '], "-"));
         std::fs::create_dir_all(&folder)?;
@@ -86,7 +88,7 @@ impl Running {
         let mut process = peer.start(&setup, cores)?;
         wait_until(&mut process, || shows_itself(Client::connect_as(front, port, certificate)?, key))?;
         let replicas = if peer.kind == Kind::Ringhold { admin.replicas()? } else { replicas.to_vec() };
-        Ok(Self { port, replicas, process: Some(process) })
+        Ok(Self { port, replicas, admin, process: Some(process) })
     }
 
     /// What the replicas behind it have counted so far.

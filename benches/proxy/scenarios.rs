@@ -28,6 +28,8 @@ pub(crate) enum Scenario {
     Tls,
     /// HTTP/2 without TLS
     H2,
+    /// GET while the fleet grows and shrinks; Ringhold alone
+    Fleet,
     /// One worker and two, on both cores
     Workers,
     /// How long answers take at fixed rates
@@ -49,6 +51,8 @@ pub(crate) struct Load {
     pub(crate) cores: Cores,
     /// Connections that do nothing meanwhile.
     pub(crate) idle: usize,
+    /// What the fleet's size becomes meanwhile, one after the other.
+    pub(crate) sizes: &'static [usize],
 }
 
 /// Behind the name of one that is measured with two.
@@ -66,6 +70,9 @@ impl Scenario {
             Self::Churn => "Small GET, a connection for each request",
             Self::Idle => "Small GET beside 1000 idle connections",
             Self::Tls => "Small GET over TLS",
+            Self::Fleet => {
+                "Small GET while the fleet goes from 3 replicas to 6 and to 2: one request that is lost makes it void"
+            }
             Self::H2 => "Small GET over HTTP/2 without TLS",
             Self::Workers => "Small GET, one worker and two, on both cores, which they share with the load",
             Self::Latency => "Small GET at fixed rates",
@@ -75,6 +82,11 @@ impl Scenario {
     /// Who has turns, with how many workers.
     pub(crate) fn subjects(self, peers: &[Peer]) -> Vec<(Peer, u8)> {
         let mut subjects = Vec::new();
+        if self == Self::Fleet {
+            // The others' fleets are as they are.
+            subjects.extend(peers.iter().filter(|peer| peer.kind == Kind::Ringhold).map(|peer| (peer.clone(), 1)));
+            return subjects;
+        }
         // Replicas speak HTTP/1.1 without TLS.
         if self.load().front == Front::Http1 {
             subjects.push((Peer::direct(), 1));
@@ -101,6 +113,7 @@ impl Scenario {
             key: Key::Header,
             cores: Cores::Proxy,
             idle: 0,
+            sizes: &[],
         };
         match self {
             Self::Small | Self::Latency => small,
@@ -111,6 +124,7 @@ impl Scenario {
             Self::Idle => Load { idle: 1000, ..small },
             Self::Tls => Load { front: Front::Tls, ..small },
             Self::H2 => Load { front: Front::Http2, key: Key::Path, ..small },
+            Self::Fleet => Load { sizes: &[6, 2], ..small },
             Self::Workers => Load { cores: Cores::Both, ..small },
         }
     }

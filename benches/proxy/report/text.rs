@@ -5,6 +5,7 @@ use std::fmt;
 use super::targets::Verdict;
 use super::{Figures, Machine, Report, Table, best};
 use crate::args::Sizes;
+use crate::idle::Rest;
 use crate::latency::{Latency, PARTS, Percentiles, Times};
 use crate::rounds::{Series, Subject};
 use crate::spread::Spread;
@@ -66,6 +67,15 @@ fn write_loop(f: &mut fmt::Formatter<'_>, series: &[Series]) -> fmt::Result {
         if foreign > MOST_FOREIGN && !series.subject.is_direct {
             let name = &series.subject.name;
             writeln!(f, "  others used {:.0} % of the core while {name} had its turns", foreign * 100.0)?;
+        }
+    }
+    for Series { subject, rest, .. } in series {
+        if let Some(Rest { connections, memory, cpu }) = rest.filter(|_| subject.counts()) {
+            let name = &subject.name;
+            writeln!(
+                f,
+                "  {connections} idle connections: {name} has {memory:.1} KiB for each, and uses {cpu:.2} ms of its core a second"
+            )?;
         }
     }
     Ok(())
