@@ -81,7 +81,7 @@ impl Accounts {
             counts.add(book, entry);
             let tell = || tell(book, number, entry);
             open.unless(entry.end != End::Open, tell);
-            unmatched.unless(is_matched(entry), tell);
+            unmatched.unless(is_matched(book, entry), tell);
             lost.unless(is_noted(entry), tell);
             repeated.unless(entry.kind != Kind::Once || entry.seen <= 1, tell);
             unsent.unless(entry.seen <= entry.line.tries, tell);
@@ -206,7 +206,7 @@ impl Counts {
 }
 
 /// Whether the access log has as many lines of a request as its end demands, and they say the same.
-fn is_matched(entry: &Entry) -> bool {
+fn is_matched(book: &Book, entry: &Entry) -> bool {
     let Entry { end, lines, line, .. } = *entry;
     match end {
         // Told apart elsewhere.
@@ -217,8 +217,9 @@ fn is_matched(entry: &Entry) -> bool {
         End::Broken => lines == 1 && line.reason != Word::NONE,
         End::Left => lines == 1,
         End::Withdrawn => lines <= 1,
-        // Whoever was read is answered, or broken off in the middle of the answer.
-        End::Unanswered => lines == 0 && entry.reused,
+        // Whoever was read is answered; though the answer may break off before its head has left hyper's buffer.
+        End::Unanswered if lines == 0 => entry.reused,
+        End::Unanswered => lines == 1 && book.text(line.reason) == "BrokenResponse",
     }
 }
 
@@ -245,7 +246,9 @@ fn excuse(book: &Book, entry: &Entry) -> Excuse {
     match entry.end {
         End::Open | End::Cut | End::Whole(_) | End::Left | End::Withdrawn => Excuse::NotNeeded,
         // The answer had begun, and can't be taken back.
-        End::Broken if book.text(entry.line.reason) == "BrokenResponse" => Excuse::Reason("BrokenResponse"),
+        End::Broken | End::Unanswered if book.text(entry.line.reason) == "BrokenResponse" => {
+            Excuse::Reason("BrokenResponse")
+        }
         // All tries met a replica that died, or the budget was spent.
         End::Own(_, reason) if book.text(reason) == "UpstreamReset" => Excuse::Reason("UpstreamReset"),
         // It crossed the end of an idle connection, and nobody had it (RFC 9112 §9.3.1).

@@ -3,6 +3,7 @@
 mod http2;
 mod leaving;
 mod socket;
+mod stalling;
 mod staying;
 mod uploads;
 mod wire;
@@ -104,6 +105,9 @@ impl Clients {
             for _ in 0..2 {
                 tasks.spawn(http2::shares(shared(), Door { http2: true, ..door }));
             }
+        }
+        for _ in 0..2 {
+            tasks.spawn(stalling::stalls(shared(), closed));
         }
         for door in [guest, stray] {
             tasks.spawn(staying::kept(shared(), door));

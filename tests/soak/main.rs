@@ -7,7 +7,8 @@
 //!
 //! 1. **Clients = access log.** A head that a client has begun is either cut (no request; no line), or ends for its client
 //!    in one of: a replica's whole answer, Ringhold's own, an answer that broke off, left by the client. Each of these has
-//!    one line, with the status and the reason that the client got. Only of what was withdrawn (the client left while it
+//!    one line, with the status and the reason that the client got. (Where a replica breaks off right after the head of its
+//!    answer, the client may get nothing of it: hyper has not written the head yet.) Only of what was withdrawn (the client left while it
 //!    waited behind another request of its connection, or reset its stream at once) and of what found its
 //!    connection closed, the client can't know whether it was read; the line says so: then it is a request, else none.
 //!    *begun − cut − never read = lines.*

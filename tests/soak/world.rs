@@ -77,8 +77,10 @@ impl Declared {
         Self::new("web", ports.web, WEB, 4)
     }
 
+    /// It waits for nobody for long, and takes no long bodies.
     pub(crate) fn secure(ports: Ports) -> Self {
-        Self { tls: true, ..Self::new("secure", ports.secure, SECURE, 2) }
+        let more = ["timeouts: {idleSeconds: 2}", "limits: {maxBodyBytes: 100000}"].map(str::to_owned).into();
+        Self { tls: true, more, ..Self::new("secure", ports.secure, SECURE, 2) }
     }
 
     pub(crate) fn guest(ports: Ports) -> Self {
