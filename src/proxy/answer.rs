@@ -40,7 +40,9 @@ impl AnswerBody {
         match self {
             Self::Http1(body) => {
                 if let Some(rest) = body.take_rest() {
-                    tokio::task::spawn_local(rest);
+                    // Nobody waits for it, so it has a time: a replica that takes nothing would hold it for ever.
+                    let limit = exchange.routed.route.policy.timeouts.idle;
+                    tokio::task::spawn_local(tokio::time::timeout(limit, rest));
                 }
                 exchange.complete(body.take_connection());
             }

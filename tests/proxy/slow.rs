@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::{Client, Fixture, Replica, eventually, read_head, until_eof};
 
 /// Nothing here takes so long unless it is not cut off.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 const TRICKLE: Duration = Duration::from_millis(20);
 
 /// A proxy that wants ten kilobytes a second, and is patient otherwise.

@@ -115,6 +115,24 @@ async fn a_replica_that_does_not_read_holds_the_client_back() {
 }
 
 #[tokio::test]
+async fn what_a_replica_does_not_take_behind_its_answer_is_not_kept() {
+    let replica = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let short = std::time::Duration::from_millis(150);
+    let fixture = Fixture::with(&[replica.address], |policy| policy.timeouts.idle = short).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n")).await;
+    assert_eq!(client.response("POST").await.unwrap().body, "ok");
+    let block = vec![b'x'; 64 * 1024];
+    let cut = async { while client.stream.write_all(&block).await.is_ok() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), cut).await.expect("it is cut off");
+}
+
+#[tokio::test]
 async fn large_bodies_pass_whole_in_both_directions() {
     let echo = Replica::http(|request| async move {
         use http_body_util::BodyExt;

@@ -191,7 +191,13 @@ impl<'t> Reader<'t> {
                 return Err(Unread::Refused("chunk extension"));
             }
             match number.ok_or(Unread::Refused("chunk size"))? {
-                0 => return self.fields(),
+                0 => {
+                    // A line feed alone ends a line of a head, never one of a body.
+                    let outer = std::mem::replace(&mut self.line_end, LineEnd::CrLf);
+                    let fields = self.fields();
+                    self.line_end = outer;
+                    return fields;
+                }
                 size => {
                     let size = usize::try_from(size).unwrap_or(usize::MAX);
                     data.extend_from_slice(&self.left[..size.min(self.left.len())]);
