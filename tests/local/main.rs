@@ -5,6 +5,7 @@ mod access_log;
 mod claims;
 mod client;
 mod edits;
+mod floods;
 mod harness;
 mod keys;
 mod lives;
