@@ -176,14 +176,20 @@ impl Shared {
 // === impl Request ===
 
 impl Request<'_> {
-    /// The head, with this path and these fields besides Host and the key.
+    /// The head, with this path and these fields besides Host, the key and the number.
     fn head(&self, method: &str, host: &str, path: &str, fields: &str) -> String {
         let mut head = format!("{method} {} HTTP/1.1\r\nHost: {host}\r\n", self.target(path));
-        let _ = write!(head, "X-User-Id: user-{}\r\n{fields}\r\n", fastrand::u32(..KEYS));
+        let (agent, key) = (self.agent(), fastrand::u32(..KEYS));
+        let _ = write!(head, "User-Agent: {agent}\r\nX-User-Id: user-{key}\r\n{fields}\r\n");
         head
     }
 
-    /// The path with this request's number.
+    /// Says the number in the access log, which shows no values of a query that may be a key.
+    fn agent(&self) -> String {
+        format!("soak id={}", self.number)
+    }
+
+    /// The path with the number, for replicas.
     fn target(&self, path: &str) -> String {
         let sign = if path.contains('?') { '&' } else { '?' };
         format!("{path}{sign}id={}", self.number)

@@ -140,9 +140,9 @@ impl Book {
         self.words.get(usize::from(number)).map_or("", |word| word)
     }
 
-    /// The request whose target this is.
-    pub(crate) fn by_target(&mut self, target: &str) -> Option<&mut Entry> {
-        let number = target.split_once("id=")?.1.parse::<usize>().ok()?;
+    /// The request whose number stands at the end of this.
+    pub(crate) fn numbered(&mut self, text: &str) -> Option<&mut Entry> {
+        let number = text.rsplit_once("id=")?.1.parse::<usize>().ok()?;
         self.entries.get_mut(number)
     }
 }

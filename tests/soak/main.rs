@@ -2,8 +2,9 @@
 //!
 //! The real `ringhold local` serves real replicas to clients of every kind (see [`clients`]), while replicas are killed,
 //! fleets scaled and rolled out, and manifests and certificates changed (see [`churn`]). Each request has a number in its
-//! target. So it can be found in three places that know nothing of each other: what its client made of it, the line that
-//! Ringhold wrote of it, and the notes of the replicas, which a kill does not undo. What must be the same ([`accounts`]):
+//! target and its User-Agent. So it can be found in three places that know nothing of each other: what its client made of
+//! it, the line that Ringhold wrote of it, and the notes of the replicas, which a kill does not undo. What must be the same
+//! ([`accounts`]):
 //!
 //! 1. **Clients = access log.** A head that a client has begun is either cut (no request; no line), or ends for its client
 //!    in one of: a replica's whole answer, Ringhold's own, an answer that broke off, left by the client. Each of these has

@@ -41,11 +41,13 @@ pub(crate) struct Notes {
 
 /// Of a line, what is wanted.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Written<'l> {
-    target: &'l str,
+    user_agent: &'l str,
     status: u16,
     reason: Option<&'l str>,
-    loadbalancer: Option<&'l str>,
+    #[serde(rename = "loadbalancer")]
+    load_balancer: Option<&'l str>,
     replica: Option<&'l str>,
     tries: u32,
 }
@@ -98,17 +100,17 @@ fn rotate(path: &Path, ringhold: Pid) -> anyhow::Result<PathBuf> {
 fn read(path: &Path, ledger: &Ledger) -> anyhow::Result<()> {
     let (mut reader, mut text) = (BufReader::with_capacity(1 << 16, File::open(path)?), String::new());
     while reader.read_line(&mut text)? > 0 {
-        let Written { target, status, reason, loadbalancer, replica, tries } =
+        let Written { user_agent, status, reason, load_balancer, replica, tries } =
             serde_json::from_str(&text).with_context(|| format!("no line of the access log: {text}"))?;
         let mut book = ledger.lock();
         let line = Line {
             status,
             reason: book.word(reason.unwrap_or_default()),
-            load_balancer: book.word(loadbalancer.unwrap_or_default()),
+            load_balancer: book.word(load_balancer.unwrap_or_default()),
             replica: book.word(replica.unwrap_or_default()),
             tries: u8::try_from(tries).unwrap_or(u8::MAX),
         };
-        match book.by_target(target) {
+        match book.numbered(user_agent) {
             Some(entry) => (entry.line, entry.lines) = (line, entry.lines.saturating_add(1)),
             None => book.strange.push(text.clone()),
         }
@@ -144,7 +146,7 @@ fn note(reader: BufReader<impl Read>, ledger: &Ledger) {
         let (Some(name), Some(target)) = (parts.next(), parts.nth(1)) else { continue };
         let mut book = ledger.lock();
         let replica = book.word(name);
-        match book.by_target(target) {
+        match book.numbered(target) {
             Some(entry) => (entry.seen, entry.seen_by) = (entry.seen.saturating_add(1), replica),
             None => book.strange.push(line),
         }

@@ -66,6 +66,7 @@ async fn ask(shared: &Shared, door: Door, sender: &mut SendRequest<Bytes>) -> bo
     let head = http::Request::builder()
         .method(method)
         .uri(format!("{scheme}://{}{}", door.host, request.target(&path)))
+        .header("user-agent", request.agent())
         .header("x-user-id", format!("user-{}", fastrand::u32(..KEYS)))
         .body(())
         .expect("a valid head");

@@ -25,7 +25,8 @@ async fn talk(shared: &Shared, door: Door) {
     let Some(wire) = shared.connect(door).await else { return };
     let request = shared.begin(Kind::Safe, false);
     let uri = format!("ws://{}{}", door.host, request.target("/ws"));
-    let handshake = uri.into_client_request().expect("a valid address");
+    let mut handshake = uri.into_client_request().expect("a valid address");
+    handshake.headers_mut().insert("user-agent", request.agent().parse().expect("visible ASCII"));
     let mut socket = match client_async(handshake, wire.stream).await {
         Ok((socket, _)) => socket,
         Err(Error::Http(response)) => {
