@@ -126,7 +126,10 @@ fn is_in(ranges: &[IpNet], address: IpAddr) -> bool {
 fn address(member: &[u8]) -> Option<IpAddr> {
     let member = std::str::from_utf8(member).ok()?;
     let bare = member.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(member);
-    let address = bare.parse().ok().or_else(|| member.parse().ok().map(|with_port: SocketAddr| with_port.ip()));
+    // A zone (RFC 4007 §11) means something on one machine only, and is read nowhere else here.
+    let with_port =
+        || member.parse().ok().filter(|_: &SocketAddr| !member.contains('%')).map(|with_port| with_port.ip());
+    let address = bare.parse().ok().or_else(with_port);
     address.map(|address| address.to_canonical())
 }
 
@@ -176,6 +179,8 @@ mod tests {
             ("10.0.0.1", &["2002::1"], "2002::1"),
             ("10.0.0.1", &["1.1.1.1, 2001:db8::7"], "1.1.1.1"),
             ("10.0.0.1", &["::ffff:1.1.1.1"], "1.1.1.1"),
+            ("10.0.0.1", &["1.1.1.1, [2001:db8::%1]:80"], "10.0.0.1"),
+            ("10.0.0.1", &["1.1.1.1, 2001:db8::%1"], "10.0.0.1"),
             ("::ffff:10.0.0.1", &["1.1.1.1"], "1.1.1.1"),
             ("2001:db8::1", &["1.1.1.1"], "1.1.1.1"),
             ("10.0.0.1", &["1.1.1.1, unknown"], "10.0.0.1"),
