@@ -18,6 +18,9 @@ pub(crate) async fn the_chart_is_valid_in_every_variant(cluster: &Cluster) {
     cluster.say("asks the API server about the chart's variants");
     cluster.kubectl(&format!("create namespace {SYSTEM}")).await;
     cluster.kubectl(&format!("label namespace {SYSTEM} pod-security.kubernetes.io/enforce=restricted")).await;
+    // Where the certificates are that "everything" may read.
+    cluster.kubectl("create namespace shop").await;
+    cluster.kubectl("create namespace blog").await;
     for variant in ["split", "one-namespace", "everything"] {
         let values = format!("--values charts/ringhold/ci/{variant}-values.yaml --set serviceMonitor.enabled=false");
         let manifest = cluster.helm(&format!("template ringhold charts/ringhold --namespace {SYSTEM} {values}")).await;
@@ -25,6 +28,7 @@ pub(crate) async fn the_chart_is_valid_in_every_variant(cluster: &Cluster) {
         let answer = cluster.try_kubectl(&apply, &manifest).await;
         answer.unwrap_or_else(|error| panic!("{variant}: {error}"));
     }
+    cluster.kubectl("delete namespace shop blog --wait=false").await;
 }
 
 /// A release from before this one: it is upgraded later on.

@@ -138,8 +138,8 @@ async fn a_client_is_not_slow_while_a_replica_is_silent_though_its_upload_goes_o
 
 #[tokio::test]
 async fn a_client_that_takes_a_response_slowly_gets_all_of_it() {
-    let large = Replica::http(|_| async { http::Response::new(vec![b'x'; 400 * 1024].into()) }).await;
-    let fixture = Fixture::with(&[large.address], |policy| policy.timeouts.idle = 2 * SHORT).await;
+    let large = Replica::http(|_| async { http::Response::new(vec![b'x'; 1200 * 1024].into()) }).await;
+    let fixture = Fixture::with(&[large.address], |policy| policy.timeouts.idle = 6 * SHORT).await;
     let mut client = Http2::connect(fixture.port).await;
     let (response, _) = client.open(get("http://a.example/"), true).await;
     let mut body = head(response).await.unwrap().into_body();
@@ -147,10 +147,10 @@ async fn a_client_that_takes_a_response_slowly_gets_all_of_it() {
     while let Some(data) = body.data().await {
         let count = data.unwrap().len();
         total += count;
-        tokio::time::sleep(SHORT / 4).await;
+        tokio::time::sleep(SHORT / 10).await;
         body.flow_control().release_capacity(count).unwrap();
     }
-    assert_eq!(total, 400 * 1024);
+    assert_eq!(total, 1200 * 1024);
 }
 
 #[tokio::test]
