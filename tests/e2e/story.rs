@@ -53,7 +53,8 @@ pub(crate) async fn kubectl_explains_the_resource(fleet: &Fleet<'_>) {
     let text = fleet.cluster.kubectl("explain lb.spec").await;
     let (_, fields) = text.split_once("FIELDS:\n").expect("kubectl lists the fields");
     // A field stands two columns in, and its words four, right below it.
-    let lines: Vec<&str> = fields.lines().collect();
+    // Between them may be what it can be.
+    let lines: Vec<&str> = fields.lines().filter(|line| !line.starts_with("  enum: ")).collect();
     for field in lines.windows(2).filter(|lines| lines[0].starts_with("  ") && !lines[0].starts_with("   ")) {
         let words = field[1].strip_prefix("    ").unwrap_or_default();
         assert!(!words.is_empty() && words != "<no description>", "`{}` is not explained", field[0].trim());
