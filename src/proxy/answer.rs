@@ -40,9 +40,7 @@ impl AnswerBody {
         match self {
             Self::Http1(body) => {
                 if let Some(rest) = body.take_rest() {
-                    // Nobody waits for it, so it has a time: a replica that takes nothing would hold it for ever.
-                    let limit = exchange.routed.route.policy.timeouts.idle;
-                    tokio::task::spawn_local(tokio::time::timeout(limit, rest));
+                    exchange.hand_on(rest);
                 }
                 exchange.complete(body.take_connection());
             }
@@ -52,6 +50,14 @@ impl AnswerBody {
                 }
                 exchange.complete(None);
             }
+        }
+    }
+
+    /// Hands on the rest of the request, if it shares a connection with nothing else.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Http1(body) => body.poll_upload(cx),
+            Self::Http2(_) => {} // has a task for it
         }
     }
 

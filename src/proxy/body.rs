@@ -14,8 +14,17 @@ use hyper::body::Incoming;
 
 use crate::proxy::answer::AnswerBody;
 use crate::proxy::exchange::{Exchange, Finish};
-use crate::proxy::headers;
+use crate::proxy::upgrade::Tunnel;
 use crate::proxy::watch::{Phase, Watch};
+use crate::proxy::{headers, http1};
+
+/// A request's body as it comes from the client.
+pub(super) enum ClientBody {
+    /// There is none, or one of no bytes.
+    Empty,
+    Http1(http1::ClientBody),
+    Http2(Incoming),
+}
 
 /// A request's body on its way to a replica.
 pub(super) enum RequestBody {
@@ -27,7 +36,7 @@ pub(super) enum RequestBody {
 
 /// A body that comes from the client while it goes to the replica.
 pub(super) struct Upload {
-    inner: Incoming,
+    inner: ClientBody,
     /// Bytes that may still come.
     left: u64,
     fate: UploadFate,
@@ -62,27 +71,60 @@ pub(super) enum Fate {
     Broken,
 }
 
-/// Why a body ends early; tells hyper to cut the connection instead of ending the message.
+/// Why a body ends early; whoever meets it cuts the connection instead of ending the message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the body is longer than allowed")]
     TooLarge,
     #[error("the body broke off")]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] io::Error),
 }
 
 /// A response's body on its way to the client.
 pub(super) enum ResponseBody {
     /// Our own words.
     Own { bytes: Option<Bytes>, _finish: Finish },
+    /// None, and something else begins.
+    Switching { tunnel: Option<Box<Tunnel>>, _finish: Finish },
     /// A replica's.
     Replica { inner: AnswerBody, exchange: Exchange },
+}
+
+// === impl ClientBody ===
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
+            Self::Http2(incoming) => Pin::new(incoming).poll_frame(cx).map_err(io::Error::other),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(incoming) => incoming.size_hint(),
+        }
+    }
 }
 
 // === impl RequestBody ===
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, limit: u64, watch: &Arc<Watch>, response_header: Duration) -> Self {
+    pub(super) fn new(inner: ClientBody, limit: u64, watch: &Arc<Watch>, response_header: Duration) -> Self {
         if inner.is_end_stream() {
             return Self::Empty;
         }
@@ -222,6 +264,26 @@ impl ResponseBody {
         }
         Self::Replica { inner, exchange }
     }
+
+    /// Nothing, and behind it the tunnel that whoever writes the response then takes.
+    pub(super) fn switching(tunnel: Box<Tunnel>, finish: Finish) -> Self {
+        Self::Switching { tunnel: Some(tunnel), _finish: finish }
+    }
+
+    /// What the connection becomes behind this response.
+    pub(super) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        match self {
+            Self::Switching { tunnel, .. } => tunnel.take(),
+            Self::Own { .. } | Self::Replica { .. } => None,
+        }
+    }
+
+    /// Hands on the rest of the request while the client takes nothing of the response.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if let Self::Replica { inner, .. } = self {
+            inner.poll_upload(cx);
+        }
+    }
 }
 
 impl Body for ResponseBody {
@@ -231,6 +293,7 @@ impl Body for ResponseBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
             Self::Own { bytes, .. } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Switching { .. } => Poll::Ready(None),
             Self::Replica { inner, exchange } => {
                 let mut polled = Pin::new(&mut *inner).poll_frame(cx);
                 match &mut polled {
@@ -256,6 +319,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own { bytes, .. } => bytes.is_none(),
+            Self::Switching { .. } => true,
             Self::Replica { inner, .. } => inner.is_end_stream(),
         }
     }
@@ -263,6 +327,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Switching { .. } => SizeHint::with_exact(0),
             Self::Replica { inner, .. } => inner.size_hint(),
         }
     }

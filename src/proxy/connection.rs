@@ -4,17 +4,15 @@
 //! an exchange (its phase and the time it has) is a [`Lane`]: a connection of HTTP/1 has one for
 //! life, which shares the connection's watch, and each stream of HTTP/2 has its own.
 
-use std::cell::{Cell, OnceCell};
-use std::future::{Future, poll_fn};
+mod http1;
+
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http::{Request, Response};
 use tokio::net::TcpStream;
 
 use crate::model::FleetId;
@@ -27,7 +25,7 @@ use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::socket::{ClientIo, Open, Protocol, Socket};
 use crate::proxy::watch::{Phase, Watch};
 use crate::proxy::worker::Worker;
-use crate::proxy::{handshake, http2, service};
+use crate::proxy::{handshake, http2};
 use crate::routes::Route;
 use crate::tls::ServerTls;
 
@@ -64,6 +62,8 @@ pub(super) struct Lane {
     pub(super) watch: Arc<Watch>,
     /// Of a stream, its place among the connection's.
     stream: Option<OpenStream>,
+    /// What comes before the response, for whoever writes it.
+    interims: RefCell<Vec<Response<()>>>,
 }
 
 /// Serves a connection in a task of its own until it ends.
@@ -103,63 +103,11 @@ pub(super) async fn run<S: Socket>(client: Rc<Client>, stream: S, protocol: Prot
     match protocol {
         Protocol::Http2 => http2::run(client, io).await,
         Protocol::Unknown | Protocol::Http1 => {
-            if let Some(io) = http1(&client, io).await {
+            if let Some(io) = http1::run(&client, io).await {
                 http2::run(client, io).await;
             }
         }
     }
-}
-
-/// Returns the stream if the client turns out to speak HTTP/2.
-async fn http1<S: Socket>(client: &Rc<Client>, io: ClientIo<S>) -> Option<ClientIo<S>> {
-    let watch = &client.watch;
-    let service = {
-        let lane = Rc::new(Lane::of_connection(client));
-        service_fn(move |request| service::handle(Rc::clone(&lane), request))
-    };
-    let mut connection = client.worker.http1.serve_connection(TokioIo::new(io), service).with_upgrades();
-    let mut is_ending = false;
-    poll_fn(|cx| {
-        let mut connection = Pin::new(&mut connection);
-        if watch.is_expired() {
-            match watch.phase() {
-                // After the poll, so that a request which has arrived already is answered.
-                Phase::Idle => {}
-                // Their request's future sees it and answers.
-                Phase::Upload | Phase::Await => {}
-                Phase::Stream => {
-                    watch.mark_broken();
-                    return Poll::Ready(());
-                }
-                Phase::Handshake | Phase::Head | Phase::Tunnel => return Poll::Ready(()),
-                Phase::Vacant | Phase::Shared => {}
-            }
-        }
-        let polled = connection.as_mut().poll(cx);
-        if let Poll::Ready(Err(error)) = &polled {
-            client.on_error(error);
-        }
-        if polled.is_ready() || watch.phase() == Phase::Vacant {
-            return Poll::Ready(());
-        }
-        if watch.is_expired() && watch.phase() == Phase::Idle {
-            connection.as_mut().graceful_shutdown();
-            if connection.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            // Its client does not take the rest of the last response. Where only the drain cut its time short, it has as
-            // long for that as ever.
-            if !client.worker.is_draining() || std::mem::replace(&mut is_ending, true) {
-                watch.mark_broken();
-                return Poll::Ready(());
-            }
-            watch.enter(Phase::Idle, client.idle.get());
-        }
-        Poll::Pending
-    })
-    .await;
-    let turned = watch.phase() == Phase::Vacant;
-    turned.then(|| connection.into_parts()).flatten().map(|parts| parts.io.into_inner())
 }
 
 // === impl Client ===
@@ -192,16 +140,14 @@ impl Client {
         self.requests.set(self.requests.get() + 1);
     }
 
-    /// Its connection has ended so. That concerns nobody but where it was over a head that hyper could not read, and has
-    /// answered by itself: a client may leave when it likes, and what a replica did is known already.
-    fn on_error(&self, error: &hyper::Error) {
-        let reason = match error {
-            error if error.is_parse_too_large() => Reason::HeadTooLarge,
-            error if error.is_parse() && !error.is_parse_version_h2() => Reason::BadRequest,
-            _ => return,
-        };
+    /// It has sent what is no request, and is told so in so many bytes.
+    fn on_no_request(&self, reason: Reason, bytes_out: usize) {
         let (status, outcome) = (reason.status().as_u16(), Outcome::Own(reason));
-        self.worker.shard.unrouted.add(&Ended { status, outcome, bytes_in: 0, bytes_out: 0, took: Duration::ZERO });
+        let ended = Ended { status, outcome, bytes_in: 0, bytes_out: bytes_out as u64, took: Duration::ZERO };
+        self.worker.shard.unrouted.add(&ended);
+        // Whoever looks sees dashes.
+        let unread = Request::builder().method("-").uri("-").body(()).expect("a dash is a method, and a target");
+        self.worker.sights.begin(&unread, || self.origin.peer().clone()).end(self, &ended);
     }
 
     /// TLS is spoken from now on.
@@ -235,14 +181,26 @@ impl Lane {
     /// The only one of a connection.
     fn of_connection(client: &Rc<Client>) -> Self {
         let watch = Arc::clone(&client.watch);
-        Self { client: Rc::clone(client), watch, stream: None }
+        Self { client: Rc::clone(client), watch, stream: None, interims: RefCell::default() }
     }
 
     /// That of a new stream.
     pub(super) fn of_stream(client: &Rc<Client>) -> Self {
         let stream = OpenStream::new(client);
         let watch = Arc::clone(stream.watch());
-        Self { client: Rc::clone(client), watch, stream: Some(stream) }
+        Self { client: Rc::clone(client), watch, stream: Some(stream), interims: RefCell::default() }
+    }
+
+    /// The replica has sent an interim response. hyper can't hand one on to a stream.
+    pub(super) fn on_interim(&self, interim: Response<()>) {
+        if !self.is_stream() {
+            self.interims.borrow_mut().push(interim);
+        }
+    }
+
+    /// Interim responses that have not been sent.
+    fn take_interims(&self) -> Vec<Response<()>> {
+        self.interims.take()
     }
 
     /// Whether other exchanges share its connection.

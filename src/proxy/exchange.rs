@@ -1,6 +1,8 @@
 //! What must happen when a response ends, however it ends: the lease is released, the connection pooled or cut, the
 //! request counted, and the lane idle again. Tied to the body, because hyper drops that exactly then.
 
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use http_body::Frame;
+use tokio::time::timeout;
 
 use crate::proxy::body::{Fate, UploadFate};
 use crate::proxy::connection::Lane;
@@ -71,6 +74,23 @@ impl Exchange {
         if let Some(connection) = connection {
             self.replica.give_back(connection, self.tick());
         }
+    }
+
+    /// Hands on the rest of a request whose response is complete, for as long as it moves: nobody waits for it, and a
+    /// replica that takes nothing would hold it for ever.
+    pub(super) fn hand_on(&self, rest: impl Future<Output = ()> + 'static) {
+        let limit = self.routed.route.policy.timeouts.idle;
+        let upload = self.finish.upload.clone();
+        // A stream's client has nobody who looks at its pace any more.
+        let has_pace = !self.finish.lane.is_stream();
+        tokio::task::spawn_local(async move {
+            let mut rest = pin!(rest);
+            let bytes = || upload.as_ref().map_or(0, |upload| upload.bytes());
+            let mut before = bytes();
+            while timeout(limit, &mut rest).await.is_err() && has_pace && bytes() != before {
+                before = bytes();
+            }
+        });
     }
 
     /// It broke off in the middle: by the replica, unless we cut the connection because of the request's body.

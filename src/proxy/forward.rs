@@ -17,7 +17,7 @@ use crate::proxy::connection::Lane;
 use crate::proxy::errors::ForwardError;
 use crate::proxy::headers;
 use crate::proxy::health::Failure;
-use crate::proxy::http1::{CallError, Connection, HeadLimits};
+use crate::proxy::http1::{CallError, Connection};
 use crate::proxy::metrics::Kind;
 use crate::proxy::pool::{Replica, Sender, Stream};
 use crate::proxy::replica_stream::ReplicaStream;
@@ -175,7 +175,7 @@ impl<B> Tries<'_, B> {
             }
         }
         let worker = &self.lane.client.worker;
-        match replica.connect(protocol, self.head_limits(), timeouts.connect, &worker.shard).await {
+        match replica.connect(protocol, self.lane.client.worker.head_limits(), timeouts.connect, &worker.shard).await {
             Ok(sender) => self.send(sender, replica, &timeouts).await,
             Err(error) => Err(Failed { error, sent: false }),
         }
@@ -212,7 +212,7 @@ impl<B> Tries<'_, B> {
     ) -> Result<Response<AnswerBody>, Failed> {
         let watch = &self.lane.watch;
         let mut call = connection.call(self.request, body);
-        let answered = poll_fn(|cx| match call.poll_head(cx) {
+        let answered = poll_fn(|cx| match call.poll_head(cx, |interim| self.lane.on_interim(interim)) {
             Poll::Pending if watch.is_expired() => Poll::Ready(None),
             polled => polled.map(Some),
         });
@@ -244,7 +244,7 @@ impl<B> Tries<'_, B> {
             polled => polled.map(Some),
         });
         match answered.await {
-            Some(Ok(response)) if response.headers().len() > self.head_limits().fields => {
+            Some(Ok(response)) if response.headers().len() > self.lane.client.worker.head_limits().fields => {
                 Err(Failed { error: ForwardError::BadResponse, sent: true })
             }
             Some(Ok(mut response)) => {
@@ -271,11 +271,6 @@ impl<B> Tries<'_, B> {
             _ if is_refusal(&error) => ForwardError::Refused(io::Error::other(error)),
             _ => ForwardError::Reset(io::Error::other(error)),
         }
-    }
-
-    fn head_limits(&self) -> HeadLimits {
-        let config = &self.lane.client.worker.config;
-        HeadLimits { bytes: config.max_header_bytes, fields: config.max_headers }
     }
 
     fn overdue(&self) -> ForwardError {

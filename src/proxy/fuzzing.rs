@@ -5,6 +5,7 @@ mod key;
 mod peer;
 mod request;
 mod response;
+mod serve;
 mod strict;
 
 use http::Method;

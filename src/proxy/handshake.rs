@@ -166,6 +166,8 @@ struct Bytes<'s> {
 // === impl Socket ===
 
 impl Socket for TlsStream<TcpStream> {
+    const IS_BUFFERED: bool = true;
+
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
     }

@@ -106,7 +106,7 @@ pub(super) fn prepare_request(
         headers.remove(PROXY_AUTHORIZATION);
     }
     if found.length {
-        // hyper has refused what is no length.
+        // What is no length has been refused.
         let _ = normalize_length(headers);
     }
     if keep_trailers {
@@ -150,7 +150,7 @@ pub(super) fn is_coding_supported(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the request expects nothing but `100-continue`, which hyper sees to (RFC 9110 §10.1.1).
+/// Whether the request expects nothing but `100-continue` (RFC 9110 §10.1.1).
 pub(super) fn is_expectation_known(headers: &HeaderMap) -> bool {
     headers.get_all(EXPECT).iter().all(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
@@ -182,7 +182,7 @@ pub(super) fn from_http2(headers: &mut HeaderMap) {
     }
 }
 
-/// Says of a message without known length that it has a body, which hyper would not assume of a GET.
+/// Says of a message without known length that it has a body.
 pub(super) fn set_chunked(headers: &mut HeaderMap) {
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
 }
@@ -274,7 +274,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, found: Found) {
         // It decided where the body ended; a length beside it is an error or an attack (RFC 9112 §6.3).
         headers.remove(CONTENT_LENGTH);
     } else {
-        // Only chunks can have trailers; hyper passes on those that are announced.
+        // Only chunks can have trailers, and only those pass that are announced.
         headers.remove(TRAILER);
     }
 }

@@ -11,10 +11,13 @@
 
 mod body;
 mod chunks;
+mod fields;
 mod head;
 mod outbox;
+mod server;
 
 pub(super) use self::body::ReplicaBody;
+pub(super) use self::server::{ClientBody, Server, Written};
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -24,7 +27,6 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
-use hyper::ext::ReasonPhrase;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::unconstrained;
 use tokio_util::io::poll_read_buf;
@@ -40,10 +42,10 @@ const MAX_INTERIM: usize = 1024 * 1024;
 const SMALL_READ: usize = 8 * 1024;
 const LARGE_READ: usize = 64 * 1024;
 
-/// What a response's head may be; past it there is none.
+/// What a head may be; past it there is none.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HeadLimits {
-    /// At most [`head::MAX_BYTES`] count.
+    /// At most [`fields::MAX_BYTES`] count.
     pub(super) bytes: usize,
     pub(super) fields: usize,
 }
@@ -91,6 +93,8 @@ enum UploadState {
     Ended,
     /// The replica takes no more; its response may still come.
     Refused,
+    /// The client has broken off, and so has the exchange to.
+    Broken,
 }
 
 /// Why there is no response.
@@ -146,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Begins an exchange. The head is written when the call is polled first.
     pub(super) fn call<B>(mut self: Box<Self>, head: &Request<B>, body: RequestBody) -> Call<S> {
-        self.outbox.begin();
+        self.outbox.begin_request();
         head::encode(head, self.outbox.head());
         self.upload = match body {
             RequestBody::Empty => Upload::ENDED,
@@ -163,19 +167,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads once. `false`: the replica sends no more.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if self.inbox.capacity() - self.inbox.len() < self.room / 2 {
-            self.inbox.reserve(self.room);
-        }
-        let space = self.inbox.capacity() - self.inbox.len();
-        let count = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbox))?;
-        self.room = if count == space { LARGE_READ } else { SMALL_READ };
-        Poll::Ready(Ok(count > 0))
+        fill(&mut self.stream, &mut self.inbox, &mut self.room, cx)
     }
 
     /// Sends what there is to send. Ready when all of it has gone, or when no more will be taken.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         let Self { stream, outbox, upload, .. } = self;
-        if upload.state == UploadState::Refused {
+        if matches!(upload.state, UploadState::Refused | UploadState::Broken) {
             return Poll::Ready(Ok(()));
         }
         loop {
@@ -211,6 +209,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
+/// Reads once, with this much room. `false`: the other side sends no more.
+fn fill<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    inbox: &mut BytesMut,
+    room: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<bool>> {
+    if inbox.capacity() - inbox.len() < *room / 2 {
+        inbox.reserve(*room);
+    }
+    let space = inbox.capacity() - inbox.len();
+    let count = ready!(poll_read_buf(Pin::new(stream), cx, inbox))?;
+    *room = if count == space { LARGE_READ } else { SMALL_READ };
+    Poll::Ready(Ok(count > 0))
+}
+
 // === impl Upload ===
 
 impl Upload {
@@ -221,8 +235,13 @@ impl Upload {
 // === impl Call ===
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Call<S> {
-    /// Sends the request and waits for the head of its response, which may come before all has been sent.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
+    /// Sends the request and waits for the head of its response, which may come before all has been sent. Whoever waits
+    /// gets what comes before it, too, but for a `100`: that was asked of us alone.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut on_interim: impl FnMut(Response<()>),
+    ) -> Poll<Result<Head, CallError>> {
         let connection = &mut *self.0;
         if let Poll::Ready(sent) = connection.poll_send(cx) {
             sent?;
@@ -237,6 +256,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Call<S> {
                     *interim += before - inbox.len();
                     if *interim > MAX_INTERIM {
                         return Poll::Ready(Err(CallError::BadResponse));
+                    }
+                    if head.status != StatusCode::CONTINUE {
+                        on_interim(head.into_response(()));
                     }
                     continue;
                 }
@@ -255,16 +277,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Call<S> {
 
     /// The response that begins with this head. An empty map that nobody needs serves the next one.
     pub(super) fn into_response(self, head: Head, spare: HeaderMap) -> Response<ReplicaBody<S>> {
-        let Head { status, reason, headers, framing, keeps_alive } = head;
         let mut connection = self.0;
-        (connection.spare, connection.decoder, connection.keeps_alive) = (spare, Decoder::new(framing), keeps_alive);
-        let mut response = Response::new(ReplicaBody::new(connection));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
-            response.extensions_mut().insert(reason);
-        }
-        response
+        connection.decoder = Decoder::new(head.framing);
+        (connection.spare, connection.keeps_alive) = (spare, head.keeps_alive);
+        head.into_response(ReplicaBody::new(connection))
     }
 
     /// The body of a request that was not sent, whole again.

@@ -24,7 +24,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::proxy::ProxyConfig;
-use crate::proxy::body::ResponseBody;
+use crate::proxy::body::{ClientBody, ResponseBody};
 use crate::proxy::connection::{Client, Lane};
 use crate::proxy::http2::guard::{Guarded, RESET};
 use crate::proxy::service;
@@ -128,7 +128,7 @@ fn builder(config: &ProxyConfig, tasks: Tasks) -> http2::Builder<Tasks> {
 }
 
 async fn answer(lane: Rc<Lane>, request: Request<Incoming>) -> Result<Response<Sliced>, Infallible> {
-    let response = service::handle(Rc::clone(&lane), request).await?;
+    let response = service::handle(Rc::clone(&lane), request.map(ClientBody::Http2)).await?;
     Ok(response.map(|body| Sliced::new(body, lane)))
 }
 

@@ -12,11 +12,9 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SET_COOKIE, UPGRADE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use crate::model::TargetProtocol;
-use crate::proxy::body::{Fate, RequestBody, ResponseBody, UploadFate};
+use crate::proxy::body::{ClientBody, Fate, RequestBody, ResponseBody, UploadFate};
 use crate::proxy::connection::{Client, Lane};
 use crate::proxy::errors::{Reason, RequestEnd, accept, is_grpc};
 use crate::proxy::exchange::{Exchange, Finish};
@@ -29,8 +27,8 @@ use crate::proxy::{ProxyConfig, headers, host, key, upgrade};
 
 /// What the response needs to know of its request.
 struct Asked {
-    /// What the client has offered, and its side of the tunnel.
-    upgrade: Option<(HeaderValue, OnUpgrade)>,
+    /// What the client has offered, and where its side of the tunnel will be.
+    upgrade: Option<(HeaderValue, upgrade::Place)>,
     set_cookie: Option<HeaderValue>,
 }
 
@@ -49,11 +47,11 @@ struct Refused {
 
 /// Answers a request: with a replica's response, or with our own words.
 ///
-/// It is counted at once and not by the future, which hyper drops before it has run where the client left right after
-/// the head.
+/// It is counted at once and not by the future, which hyper drops before it has run where the client of a stream left right
+/// after the head.
 pub(super) fn handle(
     lane: Rc<Lane>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
     let started = Instant::now();
     let client = &lane.client;
@@ -78,7 +76,7 @@ pub(super) fn handle(
 
 async fn answer(
     lane: Rc<Lane>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     mut finish: Finish,
     is_too_much: bool,
 ) -> Result<Response<ResponseBody>, Infallible> {
@@ -110,7 +108,7 @@ async fn answer(
             }
             (finish.status, finish.outcome) = (Some(reason.status()), Outcome::Own(reason));
             let response = if is_grpc { reason.grpc_response() } else { reason.response(accept.as_ref(), end) };
-            // hyper leaves out an answer's body on HTTP/1 alone.
+            // On HTTP/1 an answer's body is left out by whoever writes it.
             let is_left_out = is_head && lane.is_stream();
             response.map(|bytes| ResponseBody::own(if is_left_out { Bytes::new() } else { bytes }, is_head, finish))
         }
@@ -132,7 +130,7 @@ fn source<'c, B>(client: &'c Client, request: &Request<B>) -> Cow<'c, HeaderValu
 async fn proxy(
     lane: &Rc<Lane>,
     source: &HeaderValue,
-    request: &mut Request<Option<Incoming>>,
+    request: &mut Request<Option<ClientBody>>,
     finish: &mut Finish,
 ) -> Result<Proxied, Refused> {
     let client = &lane.client;
@@ -163,7 +161,7 @@ async fn proxy(
         request.headers_mut().remove(UPGRADE);
     }
     let asked = Asked {
-        upgrade: upgrade.map(|offered| (offered, hyper::upgrade::on(&mut *request))),
+        upgrade: upgrade.map(|offered| (offered, upgrade::Place::of(request, lane.is_stream()))),
         set_cookie: key.set_cookie,
     };
     let (limit, timeout) = (policy.limits.max_body_bytes, policy.timeouts.response_header);
@@ -180,7 +178,7 @@ async fn proxy(
     }
 }
 
-fn request_end(request: &Request<Option<Incoming>>) -> RequestEnd {
+fn request_end(request: &Request<Option<ClientBody>>) -> RequestEnd {
     let is_end = request.body().as_ref().is_none_or(Body::is_end_stream);
     if is_end { RequestEnd::Read } else { RequestEnd::Unread }
 }
@@ -206,7 +204,7 @@ pub(super) fn check<B>(request: &mut Request<B>, config: &ProxyConfig) -> Result
     if is_connect || *request.method() == Method::TRACE {
         return Err(Reason::MethodNotAllowed);
     }
-    // hyper sees to it on HTTP/1 alone.
+    // On HTTP/1 nobody gets this far with more.
     if request.headers().len() > config.max_headers {
         return Err(Reason::TooManyFields);
     }
@@ -269,8 +267,7 @@ fn respond(
         let (head, body) = response.into_parts();
         (Response::from_parts(head, ()), body)
     };
-    let (Some((offered, to_client)), Some(protocol), Some(to_replica)) =
-        (asked.upgrade, protocol, body.into_upgraded())
+    let (Some((offered, place)), Some(protocol), Some(to_replica)) = (asked.upgrade, protocol, body.into_upgraded())
     else {
         return Err((Reason::BadResponse, finish));
     };
@@ -296,6 +293,12 @@ fn respond(
         bytes_in: Cell::new(0),
         bytes_out: Cell::new(0),
     };
-    upgrade::start(to_client, to_replica, lease, idle, traffic);
-    Ok(response.map(|()| ResponseBody::own(Bytes::new(), false, finish)))
+    let tunnel = upgrade::Tunnel::new(to_replica, lease, idle, traffic);
+    Ok(response.map(|()| match place {
+        upgrade::Place::Stream(client) => {
+            tunnel.run_on_stream(client);
+            ResponseBody::own(Bytes::new(), false, finish)
+        }
+        upgrade::Place::Connection => ResponseBody::switching(Box::new(tunnel), finish),
+    }))
 }

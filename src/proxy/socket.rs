@@ -36,6 +36,9 @@ pub(super) enum Protocol {
 
 /// A byte stream on top of a TCP connection.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Whether it takes more than it passes on before it is flushed.
+    const IS_BUFFERED: bool;
+
     /// The TCP connection below.
     fn tcp(&self) -> &TcpStream;
 }
@@ -73,6 +76,8 @@ enum Begin {
 // === impl Socket ===
 
 impl Socket for TcpStream {
+    const IS_BUFFERED: bool = false;
+
     fn tcp(&self) -> &TcpStream {
         self
     }

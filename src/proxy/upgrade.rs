@@ -27,7 +27,7 @@ use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::replica_stream::ReplicaStream;
 use crate::proxy::sight::Sight;
 use crate::proxy::socket::LINGER;
-use crate::proxy::watch::{Phase, Watch};
+use crate::proxy::watch::Phase;
 use crate::routes::Lease;
 
 /// What passes through a tunnel: counted as it does, and told when the tunnel ends.
@@ -42,10 +42,24 @@ pub(super) struct Traffic {
     pub(super) bytes_out: Cell<u64>,
 }
 
+/// What begins once the client has got its answer.
+pub(super) struct Tunnel {
+    to_replica: Upgraded<ReplicaStream>,
+    lease: Lease,
+    traffic: Traffic,
+}
+
+/// Where the client's side of a tunnel will be.
+pub(super) enum Place {
+    /// Where its connection has been.
+    Connection,
+    Stream(OnUpgrade),
+}
+
 /// The client's side of a tunnel. It tells the watch what moves, which on HTTP/1 its socket does already.
 struct Counted<T> {
     io: T,
-    traffic: Rc<Traffic>,
+    traffic: Traffic,
 }
 
 /// Whether a request asks for a WebSocket on a stream of HTTP/2, as no other CONNECT may.
@@ -76,46 +90,49 @@ fn nonce() -> HeaderValue {
     HeaderValue::from_bytes(&nonce).expect("digits are visible ASCII")
 }
 
-/// Starts a tunnel. The replica is leased until it ends.
-pub(super) fn start(
-    to_client: OnUpgrade,
-    to_replica: Upgraded<ReplicaStream>,
-    lease: Lease,
-    idle: Duration,
-    traffic: Traffic,
-) {
-    let lane = Rc::clone(&traffic.lane);
-    lane.watch.enter(Phase::Tunnel, idle);
-    let tunnel = {
-        let lane = Rc::clone(&lane);
-        async move {
-            let Ok(client) = to_client.await else { return };
-            let client = Counted { io: TokioIo::new(client), traffic: Rc::new(traffic) };
-            copy(client, to_replica, lease, &lane.watch).await;
-        }
-    };
-    if lane.is_stream() {
-        // Its connection is on the worker's list for as long as it has streams.
-        drop(tokio::task::spawn_local(tunnel));
-    } else {
-        lane.client.worker.spawn(&lane.client, tunnel);
+// === impl Place ===
+
+impl Place {
+    /// Where the client of this request will have it.
+    pub(super) fn of<B>(request: &mut Request<B>, is_stream: bool) -> Self {
+        if is_stream { Self::Stream(hyper::upgrade::on(request)) } else { Self::Connection }
     }
 }
 
-async fn copy<T: AsyncRead + AsyncWrite + Unpin>(
-    mut client: Counted<T>,
-    mut replica: Upgraded<ReplicaStream>,
-    lease: Lease,
-    watch: &Watch,
-) {
-    watch.adopt().await;
-    {
-        let mut copying = pin!(copy_bidirectional(&mut client, &mut replica));
-        poll_fn(|cx| if watch.is_expired() { Poll::Ready(()) } else { copying.as_mut().poll(cx).map(drop) }).await;
+// === impl Tunnel ===
+
+impl Tunnel {
+    /// A tunnel that is about to begin. The replica is leased until it ends.
+    pub(super) fn new(to_replica: Upgraded<ReplicaStream>, lease: Lease, idle: Duration, traffic: Traffic) -> Self {
+        traffic.lane.watch.enter(Phase::Tunnel, idle);
+        Self { to_replica, lease, traffic }
     }
-    drop(lease);
-    // Both sides learn that it is over before the sockets go. They may be gone already, or take nothing, not even that.
-    let _ = timeout(LINGER, async { tokio::join!(client.shutdown(), replica.shutdown()) }).await;
+
+    /// Runs it in a task of its own, on a stream of HTTP/2. Its connection is on the worker's list for as long as it has
+    /// streams.
+    pub(super) fn run_on_stream(self, client: OnUpgrade) {
+        tokio::task::spawn_local(async move {
+            if let Ok(client) = client.await {
+                self.traffic.lane.watch.adopt().await;
+                self.run(TokioIo::new(client)).await;
+            }
+        });
+    }
+
+    /// Copies until it ends, woken by the task that the lane's watch knows.
+    pub(super) async fn run<T: AsyncRead + AsyncWrite + Unpin>(self, client: T) {
+        let Self { to_replica: mut replica, lease, traffic } = self;
+        let lane = Rc::clone(&traffic.lane);
+        let mut client = Counted { io: client, traffic };
+        {
+            let mut copying = pin!(copy_bidirectional(&mut client, &mut replica));
+            let is_over = || lane.watch.is_expired();
+            poll_fn(|cx| if is_over() { Poll::Ready(()) } else { copying.as_mut().poll(cx).map(drop) }).await;
+        }
+        drop(lease);
+        // Both sides learn that it is over before the sockets go. They may be gone already, or take nothing, not even that.
+        let _ = timeout(LINGER, async { tokio::join!(client.shutdown(), replica.shutdown()) }).await;
+    }
 }
 
 // === impl Traffic ===

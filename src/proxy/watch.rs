@@ -32,6 +32,8 @@ pub(super) enum Phase {
     Handshake,
     /// The connection speaks HTTP/2 and has no open stream. Nothing extends it, or PINGs could hold it for ever.
     Vacant,
+    /// The response has gone, and its request's body still comes; every byte extends it.
+    Rest,
     /// The connection speaks HTTP/2 and has open streams, each with a watch of its own. Lasts as long as they.
     Shared,
 }
@@ -138,6 +140,7 @@ impl Watch {
             5 => Phase::Tunnel,
             6 => Phase::Handshake,
             7 => Phase::Vacant,
+            8 => Phase::Rest,
             _ => Phase::Shared,
         }
     }
@@ -190,7 +193,7 @@ impl Watch {
         let entered = self.entered.swap(false, Relaxed);
         let moved = self.moved.swap(false, Relaxed);
         let extends = !matches!(self.phase(), Phase::Head | Phase::Await | Phase::Handshake | Phase::Vacant);
-        let has_pace = matches!(self.phase(), Phase::Idle | Phase::Upload | Phase::Stream);
+        let has_pace = matches!(self.phase(), Phase::Idle | Phase::Upload | Phase::Stream | Phase::Rest);
         let is_too_slow = rate.filter(|_| has_pace).is_some_and(|rate| {
             if entered {
                 self.pace.reset(rate);

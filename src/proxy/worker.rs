@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::server::conn::http1;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -22,6 +21,7 @@ use crate::proxy::balance::{Accepted, Workers};
 use crate::proxy::complaints::Complaints;
 use crate::proxy::connection::{self, Client};
 use crate::proxy::health::{Failure, Health};
+use crate::proxy::http1::HeadLimits;
 use crate::proxy::key::Keys;
 use crate::proxy::metrics::Shard;
 use crate::proxy::pace::Rate;
@@ -35,9 +35,6 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// How long a connection between requests is waited for when we stop: its client may be sending the next one just now,
 /// which is answered with `Connection: close`, and nobody could repeat it if it were not.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
-
-/// Bytes of a response that wait for a client to take them.
-const BUFFER: usize = 128 * 1024;
 
 /// What the outside asks of a worker.
 pub(super) enum Command {
@@ -65,7 +62,6 @@ pub(super) struct Shared {
 pub(super) struct Worker {
     pub(super) config: Arc<ProxyConfig>,
     pub(super) shard: Arc<Shard>,
-    pub(super) http1: http1::Builder,
     /// What clients have to move.
     client_rate: Option<Rate>,
     /// Requests that it has now.
@@ -135,21 +131,11 @@ pub(super) async fn run(shared: Shared, reader: Reader, mut commands: mpsc::Unbo
 
 impl Worker {
     fn new(Shared { config, shard, health, sights, complaints, workers }: Shared, reader: Reader) -> Self {
-        let mut http1 = http1::Builder::new();
-        // Heads are timed by the watch, which costs no timer per request.
-        http1.header_read_timeout(None).max_header_size(config.max_header_bytes);
-        // What a slow client leaves in our memory; a head must fit, too.
-        http1.max_buf_size(config.max_header_bytes.max(BUFFER));
-        // hyper's own default, a hundred, is held on the stack; any other number costs an allocation per request.
-        if config.max_headers != ProxyConfig::DEFAULT_MAX_HEADERS {
-            http1.max_headers(config.max_headers);
-        }
         let client_rate = Rate::new(config.min_client_rate, SWEEP, config.min_client_rate_grace);
         let routing = RefCell::new(Routing::new(reader, Arc::clone(&shard), Arc::clone(&complaints)));
         Self {
             config,
             shard,
-            http1,
             client_rate,
             requests: Cell::default(),
             sights,
@@ -165,6 +151,11 @@ impl Worker {
             busy: Notify::new(),
             gone: Notify::new(),
         }
+    }
+
+    /// What heads may be, both ways.
+    pub(super) fn head_limits(&self) -> HeadLimits {
+        HeadLimits { bytes: self.config.max_header_bytes, fields: self.config.max_headers }
     }
 
     pub(super) fn is_tls(&self, port: u16) -> bool {

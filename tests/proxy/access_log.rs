@@ -94,9 +94,13 @@ async fn a_line_tells_who_was_tried_and_why_it_failed() {
     let mut client = Client::connect(fixture.port).await;
     client.send("GET / HTTP/1.1\r\nHost: a b\r\n\r\n").await;
     assert_eq!(client.response("GET").await.unwrap().status, 400);
-    let told = lines(&file, 5).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET /secret \r\n\r\n").await;
+    assert_eq!(client.response("GET").await.unwrap().status, 400);
+    let told = lines(&file, 6).await;
     assert_eq!(told[3]["bytesOut"], 0, "an answer to HEAD has no body");
     assert_ne!(told[2]["bytesOut"], 0);
+    assert_eq!([&told[5]["method"], &told[5]["target"], &told[5]["client"]], ["-", "-", "127.0.0.1"]);
     let told: Vec<Value> = told
         .iter()
         .map(|line| {
@@ -111,6 +115,7 @@ async fn a_line_tells_who_was_tried_and_why_it_failed() {
             [405, "MethodNotAllowed", 0, null, null],
             [417, "ExpectationFailed", 0, null, null],
             [400, "BadHost", 0, null, null],
+            [400, "BadRequest", 0, null, null],
         ])
     );
 }

@@ -133,6 +133,71 @@ async fn what_a_replica_does_not_take_behind_its_answer_is_not_kept() {
 }
 
 #[tokio::test]
+async fn the_rest_of_an_upload_goes_on_behind_the_answer_for_as_long_as_it_moves() {
+    let all = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&all);
+    let replica = Replica::raw(move |mut stream| {
+        let counter = Arc::clone(&counter);
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            let mut byte = [0];
+            while stream.read(&mut byte).await.is_ok_and(|count| count > 0) {
+                counter.fetch_add(1, SeqCst);
+            }
+        }
+    })
+    .await;
+    let short = std::time::Duration::from_millis(600);
+    let fixture = Fixture::with(&[replica.address], |policy| policy.timeouts.idle = short).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n").await;
+    assert_eq!(client.response("POST").await.unwrap().body, "ok");
+    // In all it takes twice as long as it may rest.
+    for sent in 1..=12 {
+        tokio::time::sleep(short / 6).await;
+        client.send("x").await;
+        eventually("the replica has it", || all.load(SeqCst) == sent).await;
+    }
+    assert_eq!(client.get("/", &[]).await.body, "ok", "and the connection goes on");
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_while_its_client_takes_nothing_of_the_answer() {
+    let all = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&all);
+    let replica = Replica::raw(move |mut stream| {
+        let counter = Arc::clone(&counter);
+        async move {
+            read_head(&mut stream).await;
+            let (mut read, mut write) = stream.into_split();
+            let answer = async {
+                write.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+                let chunk = format!("10000\r\n{}\r\n", "y".repeat(0x10000));
+                while write.write_all(chunk.as_bytes()).await.is_ok() {}
+            };
+            let taken = async {
+                let mut block = vec![0; 64 * 1024];
+                while let Ok(count @ 1..) = read.read(&mut block).await {
+                    counter.fetch_add(count, SeqCst);
+                }
+            };
+            tokio::join!(answer, taken);
+        }
+    })
+    .await;
+    let fixture = Fixture::start(&[replica.address]).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n")).await;
+    // It reads nothing of what fills every buffer on the way.
+    let block = vec![b'x'; LARGE / 64];
+    for _ in 0..64 {
+        client.stream.write_all(&block).await.unwrap();
+    }
+    eventually("the replica has all of it", || all.load(SeqCst) == LARGE).await;
+}
+
+#[tokio::test]
 async fn large_bodies_pass_whole_in_both_directions() {
     let echo = Replica::http(|request| async move {
         use http_body_util::BodyExt;

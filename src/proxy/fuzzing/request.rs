@@ -2,7 +2,6 @@
 //! other in the strictest form, the same however it arrived, and with the body that the strict reader reads, too.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,14 +12,11 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 
 use super::peer::{Cuts, Moves, Peer, Then, run};
+use super::serve::serve as serve_client;
 use super::strict::{Head, LineEnd, Message, Reader, Unread};
-use crate::proxy::body::RequestBody;
+use crate::proxy::body::{ClientBody, RequestBody};
 use crate::proxy::errors::{ForwardError, Reason, RequestEnd};
 use crate::proxy::http1::{Connection, HeadLimits};
 use crate::proxy::origin::Origin;
@@ -77,7 +73,7 @@ pub(super) fn check(text: &[u8], then: Then, reads: Cuts, writes: Cuts, trust: T
         match asked {
             Ok(asked) => passed_on(&asked, &got, trust),
             Err(Unread::Partial) => panic!("half a request is a whole one: {:?}", lossy(text)),
-            Err(Unread::Refused(_)) => {} // hyper is more patient
+            Err(Unread::Refused(_)) => {} // the proxy is more patient
         }
     }
     answered(&whole, &told);
@@ -205,7 +201,7 @@ fn answered(fates: &[Fate], told: &[u8]) {
         }
     }
     while !reader.left.is_empty() {
-        // hyper's own word on what is no request.
+        // What is no request.
         let own = reader.response("GET", true).unwrap_or_else(|why| panic!("{why:?}: {:?}", lossy(told)));
         assert!(own.head.first[1].starts_with('4'), "an answer to nothing: {own:?}");
     }
@@ -218,7 +214,7 @@ fn serve(text: &[u8], then: Then, reads: Cuts, writes: Cuts, trust: Trust) -> (V
     let ears = RefCell::new(Vec::new());
     let client = Peer::new(text, then, &moves).cut(reads, Cuts::NONE);
     let told = client.ear();
-    let service = service_fn(|request: Request<Incoming>| {
+    let answer = |request: Request<ClientBody>| {
         let index = fates.borrow().len();
         fates.borrow_mut().push(Fate::Sent(Vec::new()));
         let mut replica = Peer::new(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Then::Waits, &moves);
@@ -234,11 +230,11 @@ fn serve(text: &[u8], then: Then, reads: Cuts, writes: Cuts, trust: Trust) -> (V
             });
             // So that all answers can be read alike.
             let answer = if is_head { answer.map(|_| Full::default()) } else { answer };
-            Ok::<_, Infallible>(answer)
+            Ok(answer)
         }
-    });
-    let server = http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(client), service);
-    let _ = run(server, &moves);
+    };
+    let limits = HeadLimits { bytes: 64 * 1024, fields: config().max_headers };
+    let _ = run(serve_client(client, limits, answer), &moves);
     let mut fates = fates.into_inner();
     for (fate, ear) in fates.iter_mut().zip(ears.into_inner()) {
         let ear: Rc<RefCell<Vec<u8>>> = ear;
@@ -250,7 +246,7 @@ fn serve(text: &[u8], then: Then, reads: Cuts, writes: Cuts, trust: Trust) -> (V
 }
 
 /// As `service` does, without routes.
-async fn forward(request: Request<Incoming>, replica: Peer, trust: Trust) -> Result<Response<Full<Bytes>>, Reason> {
+async fn forward(request: Request<ClientBody>, replica: Peer, trust: Trust) -> Result<Response<Full<Bytes>>, Reason> {
     let (head, body) = request.into_parts();
     let mut request = Request::from_parts(head, ());
     service::check(&mut request, &config())?;
@@ -266,7 +262,7 @@ async fn forward(request: Request<Incoming>, replica: Peer, trust: Trust) -> Res
     let body = RequestBody::new(body, MOST, &Arc::new(Watch::new(second, second)), second);
     let limits = HeadLimits { bytes: 1024, fields: 16 };
     let mut call = Connection::new(replica, trust.tells_forwarded, limits).call(&request, body);
-    let answered = poll_fn(|cx| call.poll_head(cx)).await;
+    let answered = poll_fn(|cx| call.poll_head(cx, |_| {})).await;
     let head = answered.map_err(|error| ForwardError::from(error).reason())?;
     Ok(call.into_response(head, HeaderMap::new()).map(|_| Full::default()))
 }

@@ -9,12 +9,9 @@ use std::pin::pin;
 use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 
 use super::peer::{Cuts, Moves, Peer, Then, run};
+use super::serve::serve;
 use super::strict::{Fields, Framing, Limits, LineEnd, Message, Reader};
 use crate::proxy::body::RequestBody;
 use crate::proxy::headers;
@@ -133,12 +130,13 @@ fn exchange(method: &Method, text: &[u8], cuts: Cuts) -> Outcome {
     let (fields, data, trailers) = Default::default();
     let mut outcome = Outcome { status: 0, fields, data, trailers, end: End::NoHead, is_reusable: false };
     let mut call = call(method, text, cuts, &moves);
-    let head = match run(poll_fn(|cx| call.poll_head(cx)), &moves).expect("a replica that has ended is not awaited") {
-        Ok(head) => head,
-        Err(CallError::BadResponse) => return Outcome { end: End::BadHead, ..outcome },
-        Err(CallError::Broken(_)) => return outcome,
-        Err(error @ (CallError::Unsent(_) | CallError::Body(_))) => panic!("not so: {error:?}"),
-    };
+    let head =
+        match run(poll_fn(|cx| call.poll_head(cx, |_| {})), &moves).expect("a replica that has ended is not awaited") {
+            Ok(head) => head,
+            Err(CallError::BadResponse) => return Outcome { end: End::BadHead, ..outcome },
+            Err(CallError::Broken(_)) => return outcome,
+            Err(error @ (CallError::Unsent(_) | CallError::Body(_))) => panic!("not so: {error:?}"),
+        };
     let (head, body) = call.into_response(head, HeaderMap::new()).into_parts();
     (outcome.status, outcome.fields) = (head.status.as_u16(), grouped_map(&head.headers));
     let mut body = pin!(body);
@@ -169,16 +167,16 @@ fn relay(method: &Method, text: &[u8], cuts: Cuts) -> Vec<u8> {
     let ask = format!("{method} / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te, close\r\n\r\n");
     let client = Peer::new(ask.as_bytes(), Then::Waits, &moves).cut(Cuts::NONE, cuts);
     let ear = client.ear();
-    let service = service_fn(|_: Request<Incoming>| answer(call(method, text, cuts, &moves)));
-    let server = http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(client), service);
-    let _ = run(server, &moves);
+    let limits = HeadLimits { bytes: LIMITS.bytes, fields: LIMITS.fields };
+    let _ = run(serve(client, limits, |_| Box::pin(answer(call(method, text, cuts, &moves)))), &moves);
     ear.take()
 }
 
 async fn answer(
     mut call: Call<Peer>,
 ) -> io::Result<Response<impl Body<Data = bytes::Bytes, Error = io::Error> + use<>>> {
-    let head = poll_fn(|cx| call.poll_head(cx)).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
+    let head =
+        poll_fn(|cx| call.poll_head(cx, |_| {})).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
     let mut response: Response<ReplicaBody<Peer>> = call.into_response(head, HeaderMap::new());
     headers::prepare_response(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;

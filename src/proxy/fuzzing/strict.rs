@@ -187,7 +187,8 @@ impl<'t> Reader<'t> {
             }
             self.left = &self.left[digits..];
             let extension = self.strict_line()?;
-            if !extension.first().is_none_or(|first| b"; \t".contains(first)) || !is_text(extension) {
+            let behind_blanks = extension.trim_ascii_start();
+            if behind_blanks.first().is_some_and(|first| *first != b';') || !is_text(extension) {
                 return Err(Unread::Refused("chunk extension"));
             }
             match number.ok_or(Unread::Refused("chunk size"))? {

@@ -55,12 +55,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReplicaBody<S> {
         let mut connection = self.connection.take_if(|connection| match connection.upload.state {
             UploadState::Open => true,
             UploadState::Ended => !connection.outbox.is_gone(),
-            UploadState::Refused => false,
+            UploadState::Refused | UploadState::Broken => false,
         })?;
         Some(async move {
             // Whoever breaks off ends it.
             let _ = poll_fn(|cx| connection.poll_send(cx)).await;
         })
+    }
+
+    /// Hands on the rest of the request. What is wrong with it is told with the response's next piece.
+    pub(in crate::proxy) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection {
+            connection.poll_upload(cx);
+        }
     }
 
     /// Ends the connection.
@@ -92,10 +99,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for ReplicaBody<S> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.connection.as_ref().map(|connection| &connection.decoder) {
-            _ if self.is_ended => SizeHint::with_exact(0),
-            Some(Decoder::Length(left)) => SizeHint::with_exact(*left),
-            _ => SizeHint::default(),
+        match &self.connection {
+            Some(connection) if !self.is_ended => connection.decoder.size_hint(),
+            _ => SizeHint::with_exact(0),
         }
     }
 }
@@ -103,14 +109,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for ReplicaBody<S> {
 // === impl Connection ===
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Hands on what there is of the rest of the request.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        let goes_on = self.upload.state == UploadState::Open || !self.outbox.is_gone();
+        if goes_on && let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            self.upload.state =
+                if matches!(error, CallError::Body(_)) { UploadState::Broken } else { UploadState::Refused };
+        }
+    }
+
     /// The next piece of the response, with the request's body going on beside it.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if self.upload.state == UploadState::Open || !self.outbox.is_gone() {
-            match self.poll_send(cx) {
-                Poll::Pending | Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(CallError::Body(error))) => return Poll::Ready(Some(Err(io::Error::other(error)))),
-                Poll::Ready(Err(_)) => self.upload.state = UploadState::Refused,
-            }
+        self.poll_upload(cx);
+        if self.upload.state == UploadState::Broken {
+            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
         }
         loop {
             match self.decoder.take(&mut self.inbox) {
@@ -120,9 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Chunk::Partial) => {}
                 Err(Invalid) => return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into()))),
             }
-            if let Decoder::Length(left) = &self.decoder {
-                self.room = usize::try_from(*left).unwrap_or(LARGE_READ).clamp(SMALL_READ, LARGE_READ);
-            }
+            self.decoder.expect(&mut self.room);
             match ready!(self.poll_fill(cx)) {
                 Ok(true) => {}
                 Ok(false) if self.decoder == Decoder::Close => {
@@ -148,7 +158,7 @@ impl Decoder {
         }
     }
 
-    fn is_ended(&self) -> bool {
+    pub(super) fn is_ended(&self) -> bool {
         match self {
             Self::Ended => true,
             Self::Chunked(chunks) => chunks.is_ended(),
@@ -156,7 +166,22 @@ impl Decoder {
         }
     }
 
-    fn take(&mut self, inbox: &mut BytesMut) -> Result<Chunk, Invalid> {
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Ended => SizeHint::with_exact(0),
+            Self::Length(left) => SizeHint::with_exact(*left),
+            Self::Chunked(_) | Self::Close => SizeHint::default(),
+        }
+    }
+
+    /// Makes room for what is known to come.
+    pub(super) fn expect(&self, room: &mut usize) {
+        if let Self::Length(left) = self {
+            *room = usize::try_from(*left).unwrap_or(LARGE_READ).clamp(SMALL_READ, LARGE_READ);
+        }
+    }
+
+    pub(super) fn take(&mut self, inbox: &mut BytesMut) -> Result<Chunk, Invalid> {
         match self {
             Self::Ended => Ok(Chunk::Ended),
             Self::Chunked(chunks) => chunks.take(inbox),

@@ -27,7 +27,10 @@ enum State {
         size: u64,
         digits: u8,
     },
-    /// Behind the size: an extension, or what must not be one.
+    /// Behind the size, in blanks (RFC 9112 §7.1.1: bad style).
+    Blank {
+        size: u64,
+    },
     Extension {
         size: u64,
     },
@@ -114,22 +117,25 @@ impl Chunks {
                 State::Size { size, digits: digits.checked_add(1).filter(|digits| *digits <= 16).ok_or(Invalid)? }
             }
             (State::Size { digits: 0, .. }, _) => return Err(Invalid),
-            (State::Size { size, .. } | State::Extension { size }, b'\r') => State::SizeEnd { size },
-            // Blanks before an extension are allowed as bad style (RFC 9112 §7.1.1).
-            (State::Size { size, .. }, b';' | b' ' | b'\t') => State::Extension { size },
-            (State::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.extensions += 1;
-                if self.extensions > MAX_EXTENSIONS {
-                    return Err(Invalid);
-                }
-                State::Extension { size }
+            (State::Size { size, .. } | State::Blank { size } | State::Extension { size }, b'\r') => {
+                State::SizeEnd { size }
             }
+            (State::Size { size, .. } | State::Blank { size }, b';') => State::Extension { size },
+            (State::Size { size, .. }, b' ' | b'\t') => State::Blank { size },
+            (State::Blank { size }, b' ' | b'\t') => self.pass(State::Blank { size })?,
+            (State::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => self.pass(State::Extension { size })?,
             (State::SizeEnd { size: 0 }, b'\n') => State::Trailers,
             (State::SizeEnd { size }, b'\n') => State::Data { left: size },
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { size: 0, digits: 0 },
             _ => return Err(Invalid),
         })
+    }
+
+    /// Goes on in a state, past a byte that says nothing.
+    fn pass(&mut self, state: State) -> Result<State, Invalid> {
+        self.extensions += 1;
+        if self.extensions > MAX_EXTENSIONS { Err(Invalid) } else { Ok(state) }
     }
 
     fn trailers(&mut self, inbox: &mut BytesMut) -> Result<Chunk, Invalid> {
@@ -213,6 +219,8 @@ mod tests {
             "-1\r\na\r\n0\r\n\r\n",
             "0x1\r\na\r\n0\r\n\r\n",
             "1g\r\na\r\n0\r\n\r\n",
+            "1 1\r\na\r\n0\r\n\r\n",
+            "1 \t1\r\na\r\n0\r\n\r\n",
             "1\r\r\na\r\n0\r\n\r\n",
             "1;\0\r\na\r\n0\r\n\r\n",
             "10000000000000001\r\na\r\n0\r\n\r\n",

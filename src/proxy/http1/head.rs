@@ -1,18 +1,13 @@
 //! Heads: the request's written, the response's read (RFC 9112 §2 to §6).
 
-use std::mem::MaybeUninit;
-
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::ext::ReasonPhrase;
 
+use crate::proxy::headers;
 use crate::proxy::http1::HeadLimits;
-use crate::proxy::{ProxyConfig, headers};
-
-/// Bytes of a response's head at most.
-pub(super) const MAX_BYTES: usize = u16::MAX as usize;
-/// Fields that are read without an allocation.
-const COMMON_FIELDS: usize = ProxyConfig::DEFAULT_MAX_HEADERS;
+use crate::proxy::http1::fields::{self, Fields, MAX_BYTES, Span};
 
 /// A response's head.
 #[derive(Debug)]
@@ -40,21 +35,26 @@ pub(super) enum Framing {
 struct Line {
     length: usize,
     status: StatusCode,
-    reason: Option<(u16, u16)>,
+    reason: Option<Span>,
     is_http_11: bool,
-    fields: usize,
-}
-
-/// Where a field stands.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    name: (u16, u16),
-    value: (u16, u16),
 }
 
 /// It is not HTTP/1, or could be read in two ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Invalid;
+
+impl Head {
+    pub(super) fn into_response<B>(self, body: B) -> Response<B> {
+        let Self { status, reason, headers, framing: _, keeps_alive: _ } = self;
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
+            response.extensions_mut().insert(reason);
+        }
+        response
+    }
+}
 
 /// Writes a request's head.
 pub(super) fn encode<B>(head: &Request<B>, out: &mut Vec<u8>) {
@@ -98,60 +98,31 @@ pub(super) fn take(
         return Ok(None);
     }
     let most = limits.bytes.min(MAX_BYTES);
-    let bytes = &inbox[..inbox.len().min(most)];
-    // On the heap, it would be an allocation for each response.
-    let (mut some, mut many) = ([Place::default(); COMMON_FIELDS], Vec::new());
-    let places = if limits.fields <= COMMON_FIELDS {
-        &mut some[..limits.fields]
-    } else {
-        many.resize(limits.fields, Place::default());
-        &mut many[..]
-    };
-    let Some(line) = parse(bytes, places)? else {
+    let mut fields = Fields::default();
+    let Some(line) = parse(&inbox[..inbox.len().min(most)], limits.fields, &mut fields)? else {
         return if inbox.len() < most { Ok(None) } else { Err(Invalid) };
     };
     let bytes = inbox.split_to(line.length).freeze();
-    let at = |(from, to): (u16, u16)| usize::from(from)..usize::from(to);
     let mut headers = std::mem::take(spare);
-    headers.reserve(line.fields);
-    for Place { name, value } in &places[..line.fields] {
-        let name = HeaderName::from_bytes(&bytes[at(*name)]).map_err(|_| Invalid)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice(at(*value))).map_err(|_| Invalid)?;
-        headers.append(name, value);
-    }
+    fields.put(&bytes, &mut headers, |_| {})?;
     let (framing, is_certain) = framing(line.status, line.is_http_11, &mut headers, method)?;
     let keeps_alive = line.is_http_11 && is_certain && framing != Framing::Close && !says_close(&headers);
-    let reason = line.reason.map(|reason| bytes.slice(at(reason)));
+    let reason = line.reason.map(|reason| bytes.slice(fields::range(reason)));
     Ok(Some(Head { status: line.status, reason, headers, framing, keeps_alive }))
 }
 
-fn parse(bytes: &[u8], places: &mut [Place]) -> Result<Option<Line>, Invalid> {
-    let (mut some, mut many) = ([const { MaybeUninit::uninit() }; COMMON_FIELDS], Vec::new());
-    let fields = if places.len() <= COMMON_FIELDS {
-        &mut some[..places.len()]
-    } else {
-        many.resize_with(places.len(), MaybeUninit::uninit);
-        &mut many[..]
-    };
-    let mut response = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, fields);
-    let httparse::Status::Complete(length) = parsed.map_err(|_| Invalid)? else { return Ok(None) };
-    let place = |part: &[u8]| {
-        if part.is_empty() {
-            return Ok((0, 0)); // it may lie elsewhere
-        }
-        let from = part.as_ptr().addr() - bytes.as_ptr().addr();
-        let number = |at| u16::try_from(at).map_err(|_| Invalid);
-        Ok((number(from)?, number(from + part.len())?))
-    };
-    for (field, at) in response.headers.iter().zip(places) {
-        *at = Place { name: place(field.name.as_bytes())?, value: place(field.value)? };
-    }
-    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Invalid)?;
-    let reason = response.reason.filter(|reason| Some(*reason) != status.canonical_reason());
-    let reason = reason.map(|reason| place(reason.as_bytes())).transpose()?;
-    Ok(Some(Line { length, status, reason, is_http_11: response.version == Some(1), fields: response.headers.len() }))
+fn parse(bytes: &[u8], limit: usize, fields: &mut Fields) -> Result<Option<Line>, Invalid> {
+    fields.parse(bytes, limit, |slots| {
+        let mut response = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, slots);
+        let httparse::Status::Complete(length) = parsed.map_err(|_| Invalid)? else { return Ok(None) };
+        let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Invalid)?;
+        let reason = response.reason.filter(|reason| Some(*reason) != status.canonical_reason());
+        let reason = reason.map(|reason| fields::span(bytes, reason.as_bytes())).transpose()?;
+        let line = Line { length, status, reason, is_http_11: response.version == Some(1) };
+        Ok(Some((&*response.headers, line)))
+    })
 }
 
 /// RFC 9112 §6.3, and whether the replica is certain to see it in the same way: one that says more of a body than counts

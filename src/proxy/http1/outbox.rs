@@ -41,9 +41,14 @@ impl Outbox {
         Self { is_buffered, ..Self::default() }
     }
 
-    /// For another request.
-    pub(super) fn begin(&mut self) {
+    /// For another request, whose body is kept for as long as nothing was sent.
+    pub(super) fn begin_request(&mut self) {
         (self.is_untouched, self.is_ended) = (true, false);
+    }
+
+    /// For another response.
+    pub(super) fn begin_response(&mut self) {
+        self.is_ended = false;
     }
 
     /// Where a head is written.
@@ -216,7 +221,7 @@ mod tests {
 
     fn mk_outbox(is_buffered: bool) -> Outbox {
         let mut outbox = Outbox::new(is_buffered);
-        outbox.begin();
+        outbox.begin_request();
         outbox.head().extend_from_slice(b"head");
         outbox
     }

@@ -16,28 +16,17 @@ async fn sizes_in_other_words_are_written_anew() {
         let sent = format!("{HEAD}{size}\r\n{long}\r\n0\r\n\r\n");
         watched.passes(sent.as_bytes(), &format!("{SEEN}AB\r\n{long}\r\n0\r\n\r\n")).await;
     }
-    let zeros = "0".repeat(40_000);
-    let sent = format!("{HEAD}{zeros}3\r\nabc\r\n{zeros}\r\n\r\n");
+    let zeros = "0".repeat(15);
+    let sent = format!("{HEAD}{zeros}3\r\nabc\r\n0{zeros}\r\n\r\n");
     watched.passes(sent.as_bytes(), &format!("{SEEN}3\r\nabc\r\n0\r\n\r\n")).await;
 }
 
 #[tokio::test]
 async fn extensions_are_left_out() {
     let watched = Watched::start().await;
-    for extension in [
-        ";",
-        ";a",
-        ";a=b",
-        " ; a = b",
-        ";a=\"b;c\"",
-        ";a=\"b",
-        ";;;",
-        ";a=\"\\\"",
-        ";\u{e9}",
-        ";GET / HTTP/1.1",
-        ";0",
-        ";a\0b",
-    ] {
+    for extension in
+        [";", ";a", ";a=b", " ; a = b", ";a=\"b;c\"", ";a=\"b", ";;;", ";a=\"\\\"", ";\u{e9}", ";GET / HTTP/1.1", ";0"]
+    {
         let sent = format!("{HEAD}3{extension}\r\nabc\r\n0{extension}\r\n\r\n");
         watched.passes(sent.as_bytes(), &format!("{SEEN}3\r\nabc\r\n0\r\n\r\n")).await;
     }
@@ -65,6 +54,9 @@ async fn a_body_breaks_where_its_chunks_do() {
         (";a\r\nabc\r\n0\r\n\r\n", ""),
         ("3 3\r\nabc\r\n0\r\n\r\n", ""),
         ("3,3\r\nabc\r\n0\r\n\r\n", ""),
+        ("00000000000000003\r\nabc\r\n0\r\n\r\n", ""),
+        ("3;a\0b\r\nabc\r\n0\r\n\r\n", ""),
+        ("3 \0\r\nabc\r\n0\r\n\r\n", ""),
         ("10000000000000003\r\nabc\r\n0\r\n\r\n", ""),
         ("ffffffffffffffffffff\r\nabc\r\n0\r\n\r\n", ""),
         // A line feed alone ends no line here, neither behind a size, nor in an extension, nor behind a chunk.
@@ -74,14 +66,16 @@ async fn a_body_breaks_where_its_chunks_do() {
         ("3\r\r\nabc\r\n0\r\n\r\n", ""),
         ("3\rabc\r\n0\r\n\r\n", ""),
         ("3;a\rb\r\nabc\r\n0\r\n\r\n", ""),
-        ("3\r\nabc\n0\r\n\r\n", "3\r\nabc\r\n"),
-        ("3\r\nabc0\r\n\r\n", "3\r\nabc\r\n"),
-        ("3\r\nabcd\r\n0\r\n\r\n", "3\r\nabc\r\n"),
-        ("3\r\nab\r\n0\r\n\r\n", "3\r\nab\r\r\n"),
-        ("3\r\nabc\r0\r\n\r\n", "3\r\nabc\r\n"),
-        ("3\r\nabc\r\n0\n\r\n", "3\r\nabc\r\n"),
+        // Whatever comes with it: the data before it goes nowhere either.
+        ("3\r\nabc\n0\r\n\r\n", ""),
+        ("3\r\nabc0\r\n\r\n", ""),
+        ("3\r\nabcd\r\n0\r\n\r\n", ""),
+        ("3\r\nab\r\n0\r\n\r\n", ""),
+        ("3\r\nabc\r0\r\n\r\n", ""),
+        ("3\r\nabc\r\n0\n\r\n", ""),
+        ("3\r\nabc\r\n\r\n0\r\n\r\n", ""),
+        // Trailers are read behind the data.
         ("3\r\nabc\r\n0\r\n\r\r\n", "3\r\nabc\r\n"),
-        ("3\r\nabc\r\n\r\n0\r\n\r\n", "3\r\nabc\r\n"),
     ] {
         let sent = format!("{HEAD}{chunks}");
         if arrived.is_empty() {
@@ -99,6 +93,6 @@ async fn extensions_without_end_break_the_body() {
     let long = "x".repeat(17_000);
     watched.refuses(400, format!("{HEAD}3;{long}\r\nabc\r\n0\r\n\r\n").as_bytes()).await;
     // All of a body's extensions together, for a byte of data each would do as well.
-    let (many, arrived) = ("1;123456789\r\nx\r\n".repeat(2_000), "1\r\nx\r\n".repeat(1820));
-    watched.breaks(400, format!("{HEAD}{many}0\r\n\r\n").as_bytes(), &format!("{SEEN}{arrived}")).await;
+    let (many, most) = ("1;123456789\r\nx\r\n".repeat(2_000), "1\r\nx\r\n".repeat(1820));
+    watched.breaks_within(400, format!("{HEAD}{many}0\r\n\r\n").as_bytes(), &format!("{SEEN}{most}")).await;
 }

@@ -11,7 +11,6 @@ async fn a_length_that_is_no_number_is_refused() {
         "-5",
         "5 5",
         "5,6",
-        "5, 5",
         "0x5",
         "5;",
         "5.0",
@@ -20,6 +19,8 @@ async fn a_length_that_is_no_number_is_refused() {
         "five",
         "05x",
         "\u{665}",
+        "9223372036854775808",
+        "18446744073709551615",
         "18446744073709551616",
         "99999999999999999999999999",
         "5\t5",
@@ -27,8 +28,6 @@ async fn a_length_that_is_no_number_is_refused() {
         let sent = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello");
         watched.refuses(400, sent.as_bytes()).await;
     }
-    // hyper keeps the two largest numbers for itself, and calls them too much.
-    watched.refuses(431, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\nhello").await;
 }
 
 #[tokio::test]
@@ -48,6 +47,7 @@ async fn a_length_that_was_written_in_another_way_is_written_anew() {
         "Content-Length: 00000000000000000000000000005",
         "content-LENGTH:5",
         "Content-Length: \t 5 \t",
+        "Content-Length: 5, 05",
         "Content-Length: 5\r\nContent-Length: 5",
         "Content-Length: 5\r\nX: y\r\nContent-Length: 005",
     ] {

@@ -1,5 +1,6 @@
 //! Answers that nobody asked for, or not yet, or not any more: none may reach the next request.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -106,19 +107,65 @@ async fn an_answer_before_the_request_is_complete_leaves_the_rest_a_body() {
 }
 
 #[tokio::test]
-async fn interim_answers_are_passed_over() {
+async fn interim_answers_pass_but_for_those_that_were_asked_of_us() {
     let scripted = Scripted::start().await;
-    let seen = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    for interim in [
-        "HTTP/1.1 100 Continue\r\n\r\n".to_owned(),
-        "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n".to_owned(),
-        "HTTP/1.1 199 X\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n".to_owned(),
-        "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n".repeat(10_000),
+    let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    for (interim, passed) in [
+        ("HTTP/1.1 100 Continue\r\n\r\n", ""),
+        (
+            "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n",
+            "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>; rel=preload\r\n\r\n",
+        ),
+        ("HTTP/1.1 199 X\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n", "HTTP/1.1 199 X\r\n\r\n"),
+        (
+            "HTTP/1.1 103 Early Hints\r\nConnection: X-Secret\r\nX-Secret: 1\r\nX: y\r\n\r\n",
+            "HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n",
+        ),
     ] {
         let answer = format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        scripted.shows("GET", answer.as_bytes(), Stays, seen).await;
+        let seen = scripted.seen("GET", answer.as_bytes(), Stays).await;
+        let lines = seen.split_inclusive("\r\n");
+        let said = lines.filter(|line| !line.starts_with("date: ") && *line != "connection: close\r\n");
+        assert_eq!(said.collect::<String>(), format!("{passed}{last}"));
     }
     assert_eq!(scripted.replica.connections(), 1);
+}
+
+#[tokio::test]
+async fn of_very_many_interim_answers_some_pass() {
+    let scripted = Scripted::start().await;
+    let answer =
+        format!("{}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 103 X\r\nX: y\r\n\r\n".repeat(10_000));
+    let seen = scripted.seen("GET", answer.as_bytes(), Stays).await;
+    assert!(seen.contains("HTTP/1.1 200 OK\r\n") && seen.ends_with("\r\n\r\nok"));
+    assert!((1..=10_000).contains(&seen.matches("HTTP/1.1 103 X\r\nx: y\r\n\r\n").count()));
+}
+
+#[tokio::test]
+async fn an_interim_answer_comes_at_once_and_only_to_who_knows_what_it_is() {
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    let gone = Mutex::new(Some(gone));
+    let replica = Replica::raw(move |mut stream| {
+        let gone = gone.lock().unwrap().take();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n").await.unwrap();
+            if let Some(gone) = gone {
+                gone.await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        }
+    })
+    .await;
+    let fixture = Fixture::start(&[replica.address]).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.head().await.unwrap(), "http/1.1 103 early hints\r\nlink: </x>\r\n\r\n");
+    go.send(()).unwrap();
+    assert_eq!(client.response("GET").await.unwrap().body, "ok");
+    let mut old = Client::connect(fixture.port).await;
+    old.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    assert!(old.head().await.unwrap().starts_with("http/1.0 200 ok"));
 }
 
 #[tokio::test]

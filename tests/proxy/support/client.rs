@@ -71,10 +71,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// The next response; `None` where the connection ends before it is complete.
+    /// The next response, past interim ones; `None` where the connection ends before it is complete.
     pub(crate) async fn response(&mut self, method: &str) -> Option<Response> {
-        let head = self.head().await?;
-        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let (head, status) = loop {
+            let head = self.head().await?;
+            let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+            if status == 101 || status >= 200 {
+                break (head, status);
+            }
+        };
         let body = if method == "HEAD" || matches!(status, 101 | 204 | 304) {
             String::new()
         } else if head.contains("transfer-encoding: chunked\r\n") {
