@@ -7,7 +7,7 @@ use crate::replica::COUNTS;
 use crate::running::REPLICAS;
 
 /// The sums of some replicas: questions of the load, and the connections on which there was one.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     connections: u64,
     requests: u64,

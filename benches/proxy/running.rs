@@ -21,6 +21,8 @@ use crate::scenarios::Load;
 pub(crate) const REPLICAS: usize = 3;
 /// So long may it take to serve.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks at counts: longer than an answer takes.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Keys that are asked for to see where they go.
 const KEYS: usize = 300;
 /// The least part of these keys that each replica must have: the worst circle of points has more.
@@ -29,12 +31,18 @@ const LEAST: usize = KEYS / 12;
 /// One of those that are compared, ready for its turns.
 pub(crate) struct Running {
     pub(crate) port: u16,
-    /// The ports of those behind it.
-    replicas: Vec<u16>,
+    replicas: Replicas,
     /// Only Ringhold's answers.
     pub(crate) admin: Admin,
     /// None for nobody.
     pub(crate) process: Option<Process>,
+}
+
+/// The ports of those behind a proxy.
+enum Replicas {
+    Shared(Vec<u16>),
+    /// Ringhold's own, which may change.
+    Own,
 }
 
 /// The replicas of all but Ringhold.
@@ -78,7 +86,12 @@ impl Running {
         let Ground { folder, fleet, certificate } = ground;
         let (replicas, admin) = (fleet.ports.as_slice(), Admin { port: ports::free()? });
         if peer.kind == Kind::Direct {
-            return Ok(Self { port: replicas[0], replicas: replicas[..1].to_vec(), admin, process: None });
+            return Ok(Self {
+                port: replicas[0],
+                replicas: Replicas::Shared(replicas[..1].to_vec()),
+                admin,
+                process: None,
+            });
         }
         let folder = folder.join(peer.name.replace(['/', ' '], "-"));
         std::fs::create_dir_all(&folder)?;
@@ -87,13 +100,28 @@ impl Running {
         let setup = Setup { folder: &folder, port, admin, replicas, front, key, workers, is_bounded, certificate };
         let mut process = peer.start(&setup, cores)?;
         wait_until(&mut process, || shows_itself(Client::connect_as(front, port, certificate)?, key))?;
-        let replicas = if peer.kind == Kind::Ringhold { admin.replicas()? } else { replicas.to_vec() };
+        let is_ringhold = peer.kind == Kind::Ringhold;
+        let replicas = if is_ringhold { Replicas::Own } else { Replicas::Shared(replicas.to_vec()) };
         Ok(Self { port, replicas, admin, process: Some(process) })
     }
 
-    /// What the replicas behind it have counted so far.
+    /// What the replicas behind it have counted so far, once they have nothing more to do: what a load has left in one
+    /// proxy would count for the next one.
     pub(crate) fn counts(&self) -> anyhow::Result<Counts> {
-        Counts::of(&self.replicas)
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = None;
+        loop {
+            let counts = match &self.replicas {
+                Replicas::Shared(ports) => Counts::of(ports)?,
+                Replicas::Own => Counts::of(&self.admin.replicas()?)?,
+            };
+            if before == Some(counts) {
+                return Ok(counts);
+            }
+            ensure!(Instant::now() < deadline, "replicas are asked though there is no load");
+            before = Some(counts);
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 

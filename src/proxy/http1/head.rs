@@ -71,6 +71,7 @@ pub(super) fn encode<B>(head: &Request<B>, out: &mut Vec<u8>) {
 }
 
 pub(super) fn encode_field(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
+    out.reserve(name.as_str().len() + value.len() + 4);
     for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
         out.extend_from_slice(part);
     }
