@@ -25,6 +25,7 @@ mod http1;
 mod http2;
 mod key;
 mod listen;
+mod message;
 mod metrics;
 mod origin;
 mod outcome;

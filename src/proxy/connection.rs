@@ -12,13 +12,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Uri};
 use tokio::net::TcpStream;
 
 use crate::model::FleetId;
 use crate::proxy::balance::Load;
 use crate::proxy::errors::Reason;
 use crate::proxy::http2::streams::{OpenStream, Streams};
+use crate::proxy::message::{Request, Response};
 use crate::proxy::metrics::Place;
 use crate::proxy::origin::Origin;
 use crate::proxy::outcome::{Ended, Outcome};
@@ -146,7 +147,9 @@ impl Client {
         let ended = Ended { status, outcome, bytes_in: 0, bytes_out: bytes_out as u64, took: Duration::ZERO };
         self.worker.shard.unrouted.add(&ended);
         // Whoever looks sees dashes.
-        let unread = Request::builder().method("-").uri("-").body(()).expect("a dash is a method, and a target");
+        let mut unread = Request::new(());
+        *unread.method_mut() = Method::from_bytes(b"-").expect("it is one");
+        *unread.uri_mut() = Uri::from_static("-");
         self.worker.sights.begin(&unread, || self.origin.peer().clone()).end(self, &ended);
     }
 

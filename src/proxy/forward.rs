@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use http::HeaderValue;
 use http::header::HOST;
-use http::{HeaderValue, Request, Response};
 
 use crate::model::{Ordinal, Timeouts};
 use crate::proxy::answer::AnswerBody;
@@ -18,6 +18,7 @@ use crate::proxy::errors::ForwardError;
 use crate::proxy::headers;
 use crate::proxy::health::Failure;
 use crate::proxy::http1::{CallError, Connection};
+use crate::proxy::message::{Request, Response};
 use crate::proxy::metrics::Kind;
 use crate::proxy::pool::{Replica, Sender, Stream};
 use crate::proxy::replica_stream::ReplicaStream;
@@ -247,12 +248,13 @@ impl<B> Tries<'_, B> {
             Some(Ok(response)) if response.headers().len() > self.lane.client.worker.head_limits().fields => {
                 Err(Failed { error: ForwardError::BadResponse, sent: true })
             }
-            Some(Ok(mut response)) => {
+            Some(Ok(response)) => {
+                let mut response = Response::from(response);
                 headers::from_http2(response.headers_mut());
                 Ok(response.map(|incoming| AnswerBody::http2(incoming, stream)))
             }
             Some(Err(mut error)) => {
-                let unsent = error.take_message().map(Request::into_body);
+                let unsent = error.take_message().map(http::Request::into_body);
                 let error = self.on_stream_error(error.into_error());
                 // A refused request without a body is as good as never sent.
                 let is_whole = unsent.is_some() || (self.fate.is_none() && matches!(error, ForwardError::Refused(_)));

@@ -7,9 +7,10 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
 use crate::proxy::errors::{REASON_HEADER, Reason};
+use crate::proxy::message::{Fields, Request};
 use crate::proxy::origin::{Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REAL_IP};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -83,7 +84,7 @@ struct Found {
 /// # Errors
 /// Connection names a field that is not a connection's.
 pub(super) fn prepare_request(
-    headers: &mut HeaderMap,
+    headers: &mut Fields,
     version: Version,
     origin: &Origin,
     scheme: &'static str,
@@ -100,7 +101,7 @@ pub(super) fn prepare_request(
         strip_hop_by_hop(headers, found);
     }
     if found.alias {
-        remove_all(headers, is_alias);
+        headers.retain(|name| !is_alias(name));
     }
     if found.proxy_authorization {
         headers.remove(PROXY_AUTHORIZATION);
@@ -128,7 +129,7 @@ pub(super) fn prepare_request(
 }
 
 /// Prepares a response's head for the client.
-pub(super) fn prepare_response(headers: &mut HeaderMap) {
+pub(super) fn prepare_response(headers: &mut Fields) {
     let found = Found::of(headers);
     strip_hop_by_hop(headers, found);
     if found.proxy_authenticate {
@@ -141,8 +142,8 @@ pub(super) fn prepare_response(headers: &mut HeaderMap) {
 }
 
 /// Whether the body has no transfer coding but `chunked`, once: another would be lost, for each hop codes anew.
-pub(super) fn is_coding_supported(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+pub(super) fn is_coding_supported(headers: &Fields) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING);
     match (codings.next(), codings.next()) {
         (None, _) => true,
         (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
@@ -151,20 +152,22 @@ pub(super) fn is_coding_supported(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the request expects nothing but `100-continue` (RFC 9110 §10.1.1).
-pub(super) fn is_expectation_known(headers: &HeaderMap) -> bool {
-    headers.get_all(EXPECT).iter().all(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+pub(super) fn is_expectation_known(headers: &Fields) -> bool {
+    headers.get_all(EXPECT).all(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// What goes to a replica as HTTP/1.1, as the same on HTTP/2 (RFC 9113 §8.2.2, §8.3.1).
-pub(super) fn to_http2<H, B>(head: &Request<H>, scheme: Scheme, body: B) -> Request<B> {
-    let mut request = Request::new(body);
+pub(super) fn to_http2<H, B>(head: &Request<H>, scheme: Scheme, body: B) -> http::Request<B> {
+    let mut request = http::Request::new(body);
     request.method_mut().clone_from(head.method());
     *request.version_mut() = Version::HTTP_2;
-    let headers = request.headers_mut();
-    headers.clone_from(head.headers());
-    headers.remove(CONNECTION);
-    headers.remove(TRANSFER_ENCODING);
-    let host = headers.remove(HOST);
+    request.headers_mut().reserve(head.headers().len());
+    for (name, value) in head.headers().iter() {
+        if ![CONNECTION, TRANSFER_ENCODING, HOST].contains(name) {
+            request.headers_mut().append(name, value.clone());
+        }
+    }
+    let host = head.headers().get(HOST);
     let mut target = head.uri().clone().into_parts();
     target.scheme = Some(scheme);
     target.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
@@ -175,7 +178,7 @@ pub(super) fn to_http2<H, B>(head: &Request<H>, scheme: Scheme, body: B) -> Requ
 }
 
 /// Says of an answer on HTTP/2 what HTTP/1 would say of one that may have trailers.
-pub(super) fn from_http2(headers: &mut HeaderMap) {
+pub(super) fn from_http2(headers: &mut Fields) {
     headers.remove(TRANSFER_ENCODING);
     if headers.contains_key(TRAILER) && !headers.contains_key(CONTENT_LENGTH) {
         set_chunked(headers);
@@ -183,25 +186,30 @@ pub(super) fn from_http2(headers: &mut HeaderMap) {
 }
 
 /// Says of a message without known length that it has a body.
-pub(super) fn set_chunked(headers: &mut HeaderMap) {
+pub(super) fn set_chunked(headers: &mut Fields) {
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
 }
 
 /// Removes what a body's end can't say.
 pub(super) fn prepare_trailers(trailers: &mut HeaderMap) {
-    remove_all(trailers, |name| {
-        NOT_TRAILING.contains(name) || NOT_NOMINABLE.contains(name) || is_alias(name) || *name == REASON_HEADER
-    });
+    let passes_not = |name: &&HeaderName| {
+        NOT_TRAILING.contains(name) || NOT_NOMINABLE.contains(name) || is_alias(name) || **name == REASON_HEADER
+    };
+    while let Some(name) = trailers.keys().find(passes_not).cloned() {
+        trailers.remove(name);
+    }
 }
 
 /// Writes Content-Length in the one way that nobody reads otherwise: once, without leading zeros. False if it is no
 /// length, or more than one.
 #[must_use]
-pub(super) fn normalize_length(headers: &mut HeaderMap) -> bool {
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = values.next() else { return true };
-    if values.next().is_none() && is_plain(first.as_bytes()) {
-        return true;
+pub(super) fn normalize_length(headers: &mut Fields) -> bool {
+    {
+        let mut values = headers.get_all(CONTENT_LENGTH);
+        let Some(first) = values.next() else { return true };
+        if values.next().is_none() && is_plain(first.as_bytes()) {
+            return true;
+        }
     }
     let length = only_length(headers);
     if let Some(length) = length {
@@ -211,8 +219,8 @@ pub(super) fn normalize_length(headers: &mut HeaderMap) -> bool {
 }
 
 /// What all values and members of Content-Length say, if they say the same.
-fn only_length(headers: &HeaderMap) -> Option<u64> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().flat_map(members).map(|member| {
+fn only_length(headers: &Fields) -> Option<u64> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).flat_map(members).map(|member| {
         let digits = std::str::from_utf8(member).ok().filter(|text| !text.starts_with('+'));
         digits.and_then(|digits| digits.parse::<u64>().ok())
     });
@@ -236,17 +244,11 @@ fn is_alias(name: &HeaderName) -> bool {
     name.contains(&b'_') && NOT_ALIASABLE.iter().any(aliases)
 }
 
-fn remove_all(headers: &mut HeaderMap, which: impl Fn(&HeaderName) -> bool) {
-    while let Some(name) = headers.keys().find(|name| which(name)).cloned() {
-        headers.remove(name);
-    }
-}
-
 /// What Connection names and is not removed in any case.
-fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+fn nominated(headers: &Fields) -> impl Iterator<Item = HeaderName> {
     const REMOVED: [&str; 5] = ["close", "keep-alive", "te", "transfer-encoding", "upgrade"];
     let is_removed = |name: &&[u8]| REMOVED.iter().any(|removed| name.eq_ignore_ascii_case(removed.as_bytes()));
-    let members = headers.get_all(CONNECTION).iter().flat_map(members);
+    let members = headers.get_all(CONNECTION).flat_map(members);
     members.filter(move |name| !is_removed(name)).filter_map(|name| HeaderName::from_bytes(name).ok())
 }
 
@@ -255,7 +257,7 @@ pub(super) fn is_offered(offered: &HeaderValue, chosen: &HeaderValue) -> bool {
     members(chosen).all(|chosen| members(offered).any(|offered| offered.eq_ignore_ascii_case(chosen)))
 }
 
-fn strip_hop_by_hop(headers: &mut HeaderMap, found: Found) {
+fn strip_hop_by_hop(headers: &mut Fields, found: Found) {
     if found.connection {
         let nominated: Vec<HeaderName> = nominated(headers).filter(|name| !NOT_NOMINABLE.contains(name)).collect();
         for name in nominated {
@@ -280,7 +282,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, found: Found) {
 }
 
 impl Found {
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &Fields) -> Self {
         let mut found = Self::default();
         for name in headers.keys() {
             match name.as_str() {
@@ -302,7 +304,7 @@ impl Found {
 }
 
 /// HTTP/2 has no hop-by-hop fields but TE: whoever sends others gets its stream reset (RFC 9113 §8.2.2).
-fn prepare_http2(headers: &mut HeaderMap) {
+fn prepare_http2(headers: &mut Fields) {
     headers.remove(TE);
     if headers.contains_key(CONTENT_LENGTH) {
         // Goes on without chunks, so without trailers.
@@ -312,18 +314,18 @@ fn prepare_http2(headers: &mut HeaderMap) {
 }
 
 /// A cookie may come in crumbs, for the compression's sake; HTTP/1 knows one field only (RFC 9113 §8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+fn join_cookies(headers: &mut Fields) {
+    if headers.get_all(COOKIE).nth(1).is_none() {
         return;
     }
-    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).map(HeaderValue::as_bytes).collect();
     if let Ok(mut cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         cookie.set_sensitive(true);
         headers.insert(COOKIE, cookie);
     }
 }
 
-fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
+fn wanted_upgrade(headers: &Fields, version: Version) -> Option<HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
     let wanted = version == Version::HTTP_11 && names(headers, &CONNECTION, "upgrade");
     // h2c is a hop of its own (RFC 9113 §3.1): never tunnelled, or a client could reach past every rule here.
@@ -331,8 +333,8 @@ fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<HeaderValue> 
     (wanted && !h2c).then(|| protocol.clone())
 }
 
-pub(super) fn names(headers: &HeaderMap, field: &HeaderName, token: &str) -> bool {
-    headers.get_all(field).iter().flat_map(members).any(|name| name.eq_ignore_ascii_case(token.as_bytes()))
+pub(super) fn names(headers: &Fields, field: &HeaderName, token: &str) -> bool {
+    headers.get_all(field).flat_map(members).any(|name| name.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// The members of a list (RFC 9110 §5.6.1).
@@ -344,21 +346,13 @@ pub(super) fn members(value: &HeaderValue) -> impl DoubleEndedIterator<Item = &[
 mod tests {
     use super::*;
 
-    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
-
     fn origin() -> Origin {
         Origin::new([10, 0, 0, 7].into(), &[], false)
     }
 
     #[test]
     fn nominated_fields_go_except_those_that_frame_route_or_authenticate() {
-        let mut headers = map(&[
+        let mut headers = Fields::of(&[
             ("connection", "x-secret, Host, content-length,authorization , forwarded"),
             ("connection", "keep-alive"),
             ("keep-alive", "timeout=5"),
@@ -370,13 +364,16 @@ mod tests {
         ]);
         let found = Found::of(&headers);
         strip_hop_by_hop(&mut headers, found);
-        assert_eq!(headers, map(&[("host", "a"), ("content-length", "3"), ("authorization", "b"), ("accept", "c")]));
+        assert_eq!(
+            headers,
+            Fields::of(&[("host", "a"), ("content-length", "3"), ("authorization", "b"), ("accept", "c")])
+        );
     }
 
     #[test]
     fn a_request_whose_connection_names_such_a_field_is_refused() {
         for name in NOT_NOMINABLE {
-            let mut headers = map(&[("host", "a"), ("connection", "keep-alive")]);
+            let mut headers = Fields::of(&[("host", "a"), ("connection", "keep-alive")]);
             headers.append(CONNECTION, HeaderValue::from_str(&format!("x , {name}")).unwrap());
             let prepared = prepare_request(&mut headers, Version::HTTP_11, &origin(), "http");
             assert_eq!(prepared, Err(Reason::BadConnection), "{name}");
@@ -386,11 +383,11 @@ mod tests {
     #[test]
     fn a_length_is_written_in_one_way() {
         let normal = |values: &[&'static str]| {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::default();
             for value in values {
                 headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
             }
-            normalize_length(&mut headers).then(|| headers.get_all(CONTENT_LENGTH).iter().cloned().collect::<Vec<_>>())
+            normalize_length(&mut headers).then(|| headers.get_all(CONTENT_LENGTH).cloned().collect::<Vec<_>>())
         };
         assert_eq!(normal(&[]), Some(vec![]));
         for same in [&["5"][..], &["05"], &["5", "5"], &["5,5"], &["5 , 005", "5"], &["00000000000000000000000005"]] {
@@ -407,17 +404,17 @@ mod tests {
 
     #[test]
     fn only_trailers_survive_of_te() {
-        let mut headers = map(&[("te", "gzip, Trailers")]);
+        let mut headers = Fields::of(&[("te", "gzip, Trailers")]);
         prepare_request(&mut headers, Version::HTTP_11, &origin(), "http").unwrap();
-        assert_eq!(headers["te"], "trailers");
-        let mut headers = map(&[("te", "gzip")]);
+        assert_eq!(headers.get(TE), Some(&HeaderValue::from_static("trailers")));
+        let mut headers = Fields::of(&[("te", "gzip")]);
         prepare_request(&mut headers, Version::HTTP_11, &origin(), "http").unwrap();
-        assert!(!headers.contains_key("te"));
+        assert!(!headers.contains_key(TE));
     }
 
     #[test]
     fn an_upgrade_must_be_nominated_and_is_never_h2c() {
-        let wanted = |fields| prepare_request(&mut map(fields), Version::HTTP_11, &origin(), "http").unwrap();
+        let wanted = |fields| prepare_request(&mut Fields::of(fields), Version::HTTP_11, &origin(), "http").unwrap();
         assert_eq!(
             wanted(&[("connection", "Upgrade"), ("upgrade", "websocket")]),
             Some(HeaderValue::from_static("websocket"))

@@ -2,9 +2,10 @@
 
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 
 use crate::proxy::errors::Reason;
+use crate::proxy::message::Request;
 
 /// A name of 253 bytes (RFC 1035 §2.3.4), its root dot and a port. Every suffix of it may be looked up.
 const MAX_LENGTH: usize = 260;
@@ -17,16 +18,18 @@ const MAX_LENGTH: usize = 260;
 /// for CONNECT, or for OPTIONS and this is not.
 pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
     let is_http2 = request.version() == Version::HTTP_2;
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (first, second) = (hosts.next(), hosts.next());
-    if second.is_some() {
-        return Err(Reason::BadHost);
-    }
-    match first {
-        Some(host) if !is_valid(host) => return Err(Reason::BadHost),
-        None if is_http2 && request.uri().authority().is_some() => {}
-        None if request.version() >= Version::HTTP_11 => return Err(Reason::BadHost),
-        _ => {}
+    {
+        let mut hosts = request.headers().get_all(HOST);
+        let (first, second) = (hosts.next(), hosts.next());
+        if second.is_some() {
+            return Err(Reason::BadHost);
+        }
+        match first {
+            Some(host) if !is_valid(host) => return Err(Reason::BadHost),
+            None if is_http2 && request.uri().authority().is_some() => {}
+            None if request.version() >= Version::HTTP_11 => return Err(Reason::BadHost),
+            _ => {}
+        }
     }
     if let Some(authority) = request.uri().authority() {
         // Authority form is for CONNECT alone (RFC 9112 §3.2.3), and that has been refused.
@@ -113,7 +116,7 @@ mod tests {
             *request.method_mut() = method;
             *request.uri_mut() = target.parse().expect("it is a target");
             request.headers_mut().insert(HOST, value("b"));
-            normalize(&mut request).map(|()| (request.uri().to_string(), request.headers()[HOST].clone()))
+            normalize(&mut request).map(|()| (request.uri().to_string(), request.headers().get(HOST).cloned().unwrap()))
         };
         let good = |target: &str, host| Ok((target.to_owned(), value(host)));
         assert_eq!(normal(Method::GET, "/x"), good("/x", "b"));

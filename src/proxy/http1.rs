@@ -11,9 +11,9 @@
 
 mod body;
 mod chunks;
-mod fields;
 mod head;
 mod outbox;
+mod places;
 mod server;
 
 pub(super) use self::body::ReplicaBody;
@@ -25,7 +25,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::unconstrained;
@@ -35,6 +35,7 @@ use crate::proxy::body::{BodyError, RequestBody};
 use crate::proxy::http1::body::Decoder;
 use crate::proxy::http1::head::Head;
 use crate::proxy::http1::outbox::Outbox;
+use crate::proxy::message::{Fields, Request, Response};
 
 /// Bytes of interim responses (RFC 9110 §15.2) to one request.
 const MAX_INTERIM: usize = 1024 * 1024;
@@ -45,7 +46,7 @@ const LARGE_READ: usize = 64 * 1024;
 /// What a head may be; past it there is none.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HeadLimits {
-    /// At most [`fields::MAX_BYTES`] count.
+    /// At most [`places::MAX_BYTES`] count.
     pub(super) bytes: usize,
     pub(super) fields: usize,
 }
@@ -60,8 +61,8 @@ pub(super) struct Connection<S> {
     outbox: Outbox,
     /// Room for the next read; grows while reads fill it.
     room: usize,
-    /// An empty map with memory, for the next response's fields.
-    spare: HeaderMap,
+    /// An empty list with memory, for the next response's fields.
+    spare: Fields,
     method: Method,
     upload: Upload,
     /// Bytes of interim responses so far.
@@ -129,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             inbox: BytesMut::new(),
             outbox: Outbox::new(is_buffered),
             room: SMALL_READ,
-            spare: HeaderMap::new(),
+            spare: Fields::default(),
             method: Method::GET,
             upload: Upload::ENDED,
             interim: 0,
@@ -275,8 +276,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Call<S> {
         }
     }
 
-    /// The response that begins with this head. An empty map that nobody needs serves the next one.
-    pub(super) fn into_response(self, head: Head, spare: HeaderMap) -> Response<ReplicaBody<S>> {
+    /// The response that begins with this head. An empty list that nobody needs serves the next one.
+    pub(super) fn into_response(self, head: Head, spare: Fields) -> Response<ReplicaBody<S>> {
         let mut connection = self.0;
         connection.decoder = Decoder::new(head.framing);
         (connection.spare, connection.keeps_alive) = (spare, head.keeps_alive);

@@ -27,9 +27,9 @@ use crate::proxy::ProxyConfig;
 use crate::proxy::body::{ClientBody, ResponseBody};
 use crate::proxy::connection::{Client, Lane};
 use crate::proxy::http2::guard::{Guarded, RESET};
-use crate::proxy::service;
 use crate::proxy::socket::{ClientIo, Socket};
 use crate::proxy::watch::{Phase, Watch};
+use crate::proxy::{message, service};
 
 /// What a stream may send before we have handed it on.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -128,8 +128,9 @@ fn builder(config: &ProxyConfig, tasks: Tasks) -> http2::Builder<Tasks> {
 }
 
 async fn answer(lane: Rc<Lane>, request: Request<Incoming>) -> Result<Response<Sliced>, Infallible> {
-    let response = service::handle(Rc::clone(&lane), request.map(ClientBody::Http2)).await?;
-    Ok(response.map(|body| Sliced::new(body, lane)))
+    let request = message::Request::from(request).map(ClientBody::Http2);
+    let response = service::handle(Rc::clone(&lane), request).await?;
+    Ok(response.map(|body| Sliced::new(body, lane)).into())
 }
 
 /// A stream's task. Who drops a stream resets it.

@@ -8,10 +8,11 @@ use std::num::NonZeroU32;
 
 use cookie::{Cookie, SameSite};
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderValue, Uri};
 use percent_encoding::percent_decode;
 
 use crate::model::{CookieKey, KeySource, RoutePolicy};
+use crate::proxy::message::Fields;
 use crate::proxy::metrics::Source;
 use crate::ring::KeyHasher;
 use crate::routes::Route;
@@ -56,14 +57,14 @@ impl<'p> Concealed<'p> {
 }
 
 /// Finds the key. `source_ip` is the address of whoever asked, as text.
-pub(super) fn of(policy: &RoutePolicy, headers: &HeaderMap, uri: &Uri, source_ip: &HeaderValue, keys: Keys<'_>) -> Key {
+pub(super) fn of(policy: &RoutePolicy, headers: &Fields, uri: &Uri, source_ip: &HeaderValue, keys: Keys<'_>) -> Key {
     let hash = |key: &[u8]| keys.hasher.hash(policy.key_hash, key);
     let found =
         |key: &[u8], source| Key { hash: hash(key), source, value: keys.keep.then(|| key.into()), set_cookie: None };
     for source in &policy.hash_key {
         match source {
             KeySource::Header(name) => {
-                if let Some(value) = headers.get_all(name).iter().find(|value| !value.is_empty()) {
+                if let Some(value) = headers.get_all(name).find(|value| !value.is_empty()) {
                     return found(value.as_bytes(), Source::Header);
                 }
             }
@@ -118,10 +119,9 @@ pub(super) fn conceal<'t>(what: Concealed<'_>, text: Cow<'t, str>) -> Cow<'t, st
 }
 
 /// The cookie's value as sent, over all Cookie headers (RFC 6265 §4.2.1, quotes and all).
-fn cookie_value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
+fn cookie_value<'h>(headers: &'h Fields, name: &str) -> Option<&'h [u8]> {
     headers
         .get_all(COOKIE)
-        .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
         .filter_map(|pair| {
             let equals = pair.iter().position(|byte| *byte == b'=')?;
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_in_any_header_by_its_whole_name() {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::default();
         headers.append(COOKIE, HeaderValue::from_static("xid=1; id =; a=b"));
         headers.append(COOKIE, HeaderValue::from_static("c=d;id=two=2"));
         assert_eq!(cookie_value(&headers, "id"), Some(&b"two=2"[..]));

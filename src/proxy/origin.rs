@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::proxy::headers::members;
+use crate::proxy::message::Fields;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -46,12 +47,12 @@ impl Origin {
     }
 
     /// The address of whoever asked, as text: the key of `sourceIp`.
-    pub(super) fn source(&self, headers: &HeaderMap, trusted: &[IpNet]) -> Cow<'_, HeaderValue> {
+    pub(super) fn source(&self, headers: &Fields, trusted: &[IpNet]) -> Cow<'_, HeaderValue> {
         if !self.is_trusted {
             return Cow::Borrowed(&self.peer);
         }
         let mut source = None;
-        for member in headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(|value| members(value).rev()) {
+        for member in headers.get_all(X_FORWARDED_FOR).rev().flat_map(|value| members(value).rev()) {
             // Behind what is no address nobody can be trusted.
             let Some(address) = address(member) else { break };
             source = Some(address);
@@ -64,13 +65,13 @@ impl Origin {
 
     /// Tells the replica who asked, and of whom, and how. What a trusted proxy says stays, with this hop behind it.
     /// `is_told`: whether the head says anything of that already.
-    pub(super) fn sign(&self, headers: &mut HeaderMap, scheme: &'static str, is_told: bool) {
+    pub(super) fn sign(&self, headers: &mut Fields, scheme: &'static str, is_told: bool) {
         let host = headers.get(HOST).cloned();
         if self.is_trusted {
             append(headers, X_FORWARDED_FOR, &self.peer);
-            headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
+            headers.insert_new(X_FORWARDED_PROTO, || HeaderValue::from_static(scheme));
             if let Some(host) = &host {
-                headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+                headers.insert_new(X_FORWARDED_HOST, || host.clone());
             }
         } else {
             if is_told {
@@ -109,8 +110,8 @@ impl Origin {
 }
 
 /// Puts a member behind those that are there, all in one field.
-fn append(headers: &mut HeaderMap, name: HeaderName, member: &HeaderValue) {
-    let all = headers.get_all(&name).iter().chain([member]).map(HeaderValue::as_bytes);
+fn append(headers: &mut Fields, name: HeaderName, member: &HeaderValue) {
+    let all = headers.get_all(&name).chain([member]).map(HeaderValue::as_bytes);
     let all: Vec<&[u8]> = all.filter(|value| !value.is_empty()).collect();
     // Nothing is joined that was no field before.
     if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b", "[..])) {
@@ -153,19 +154,11 @@ mod tests {
         Origin::new(peer.parse().unwrap(), &trusted(), tells_forwarded)
     }
 
-    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
-
     #[test]
     fn whoever_is_nearest_and_no_trusted_proxy_has_asked() {
         let source = |peer: &str, lines: &[&'static str]| {
             let lines: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
-            origin(peer, false).source(&map(&lines), &trusted()).to_str().unwrap().to_owned()
+            origin(peer, false).source(&Fields::of(&lines), &trusted()).to_str().unwrap().to_owned()
         };
         for (peer, lines, expected) in [
             ("10.0.0.1", &["1.1.1.1"][..], "1.1.1.1"),
@@ -207,33 +200,33 @@ mod tests {
             ("x-real-ip", "1.1.1.1"),
             ("forwarded", "for=1.1.1.1"),
         ];
-        let mut headers = map(&said);
+        let mut headers = Fields::of(&said);
         origin("10.0.0.1", false).sign(&mut headers, "http", true);
-        let mut expected = map(&said);
-        expected.insert("x-forwarded-for", HeaderValue::from_static("9.9.9.9, 1.1.1.1, 10.0.0.1"));
+        let mut expected = Fields::of(&said);
+        expected.insert(X_FORWARDED_FOR, HeaderValue::from_static("9.9.9.9, 1.1.1.1, 10.0.0.1"));
         assert_eq!(headers, expected);
 
-        let mut headers = map(&said);
+        let mut headers = Fields::of(&said);
         origin("9.9.9.9", false).sign(&mut headers, "http", true);
         let ours = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "a")];
-        assert_eq!(headers, map(&[&[("host", "a")], &ours[..]].concat()));
+        assert_eq!(headers, Fields::of(&[&[("host", "a")], &ours[..]].concat()));
     }
 
     #[test]
     fn where_a_trusted_proxy_says_nothing_we_do() {
-        let mut headers = map(&[("host", "a")]);
+        let mut headers = Fields::of(&[("host", "a")]);
         origin("10.0.0.1", false).sign(&mut headers, "http", true);
         let ours = [("x-forwarded-for", "10.0.0.1"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "a")];
-        assert_eq!(headers, map(&[&[("host", "a")], &ours[..]].concat()));
+        assert_eq!(headers, Fields::of(&[&[("host", "a")], &ours[..]].concat()));
     }
 
     #[test]
     fn forwarded_is_written_as_rfc_7239_wants_it() {
         let forwarded = |peer: &str, fields: &[(&'static str, &'static str)]| {
-            let mut headers = map(fields);
+            let mut headers = Fields::of(fields);
             origin(peer, true).sign(&mut headers, "http", true);
-            assert_eq!(headers.get_all(FORWARDED).iter().count(), 1);
-            headers[FORWARDED].to_str().unwrap().to_owned()
+            assert_eq!(headers.get_all(FORWARDED).count(), 1);
+            headers.get(FORWARDED).unwrap().to_str().unwrap().to_owned()
         };
         assert_eq!(forwarded("9.9.9.9", &[("host", "a.example")]), "for=9.9.9.9;host=a.example;proto=http");
         assert_eq!(forwarded("9.9.9.9", &[("host", "a:80")]), "for=9.9.9.9;host=\"a:80\";proto=http");

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SET_COOKIE, UPGRADE};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode};
 use http_body::Body;
 
 use crate::model::TargetProtocol;
@@ -19,6 +19,7 @@ use crate::proxy::connection::{Client, Lane};
 use crate::proxy::errors::{Reason, RequestEnd, accept, is_grpc};
 use crate::proxy::exchange::{Exchange, Finish};
 use crate::proxy::forward::{Answer, forward};
+use crate::proxy::message::{Request, Response};
 use crate::proxy::origin::Origin;
 use crate::proxy::outcome::Outcome;
 use crate::proxy::routing::Routed;
@@ -160,10 +161,8 @@ async fn proxy(
         upgrade = None;
         request.headers_mut().remove(UPGRADE);
     }
-    let asked = Asked {
-        upgrade: upgrade.map(|offered| (offered, upgrade::Place::of(request, lane.is_stream()))),
-        set_cookie: key.set_cookie,
-    };
+    let asked =
+        Asked { upgrade: upgrade.map(|offered| (offered, upgrade::Place::of(request))), set_cookie: key.set_cookie };
     let (limit, timeout) = (policy.limits.max_body_bytes, policy.timeouts.response_header);
     let body = request.body_mut().take();
     let body = body.map_or(RequestBody::Empty, |body| RequestBody::new(body, limit, &lane.watch, timeout));
@@ -252,7 +251,6 @@ fn respond(
     if let Some(cookie) = asked.set_cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
-    *response.version_mut() = Version::HTTP_11;
     let is_stream = lane.is_stream();
     if is_stream && asked.upgrade.is_some() && response.status().is_success() {
         // To a CONNECT a success is the beginning of a tunnel, and this one has not begun.
@@ -263,10 +261,7 @@ fn respond(
         let exchange = Exchange { routed, replica, lease: Some(lease), finish };
         return Ok(response.map(|inner| ResponseBody::replica(inner, exchange)));
     }
-    let (mut response, body) = {
-        let (head, body) = response.into_parts();
-        (Response::from_parts(head, ()), body)
-    };
+    let (mut response, body) = response.into_parts();
     let (Some((offered, place)), Some(protocol), Some(to_replica)) = (asked.upgrade, protocol, body.into_upgraded())
     else {
         return Err((Reason::BadResponse, finish));

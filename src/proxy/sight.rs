@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use opentelemetry_sdk::trace::SdkTracer;
 
@@ -17,6 +17,7 @@ use crate::proxy::access_log::{Line, Log};
 use crate::proxy::connection::Client;
 use crate::proxy::errors::Reason;
 use crate::proxy::key::{Concealed, Key};
+use crate::proxy::message::{Fields, Request};
 use crate::proxy::outcome::Ended;
 use crate::proxy::routing::Routed;
 use crate::proxy::trace::{Attempt, Parent, Told, Trace};
@@ -122,7 +123,7 @@ impl Sight {
     }
 
     /// Its head is about to be sent.
-    pub(super) fn on_send(&self, headers: &mut HeaderMap) {
+    pub(super) fn on_send(&self, headers: &mut Fields) {
         if let Some(Notes { trace: Some(trace), .. }) = self.0.as_deref() {
             trace.sign(headers);
         }
@@ -252,9 +253,9 @@ mod tests {
     #[test]
     fn who_is_not_looked_at_costs_no_memory() {
         let sights = Sights::new(None, None);
-        let request = Request::get("/x?y=1").header("user-agent", "curl").body(()).unwrap();
+        let request = Request::from(http::Request::get("/x?y=1").header("user-agent", "curl").body(()).unwrap());
         let source = HeaderValue::from_static("10.0.0.1");
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::default();
         let counted = allocation_counter::measure(|| {
             let mut sight = std::hint::black_box(sights.begin(&request, || source.clone()));
             sight.on_try_again();

@@ -10,7 +10,9 @@ pub(super) use parent::Parent;
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderName, Method, Request};
+use http::{HeaderName, Method};
+
+use crate::proxy::message::{Fields, Request};
 use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
@@ -106,7 +108,7 @@ impl Trace {
     }
 
     /// Makes this try, or the request where tries are not told of, the parent of what the replica does.
-    pub(super) fn sign(&self, headers: &mut HeaderMap) {
+    pub(super) fn sign(&self, headers: &mut Fields) {
         let span = self.attempt.as_ref().unwrap_or(&self.request);
         if let Some(value) = parent::value(span.span_context()) {
             headers.insert(TRACEPARENT, value);

@@ -13,8 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::{HeaderValue, Method, Request, StatusCode, Version};
-use hyper::ext::Protocol;
+use http::{HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
@@ -22,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::proxy::connection::Lane;
 use crate::proxy::http1::Upgraded;
+use crate::proxy::message::Request;
 use crate::proxy::metrics::RouteMetrics;
 use crate::proxy::outcome::{Ended, Outcome};
 use crate::proxy::replica_stream::ReplicaStream;
@@ -64,10 +64,7 @@ struct Counted<T> {
 
 /// Whether a request asks for a WebSocket on a stream of HTTP/2, as no other CONNECT may.
 pub(super) fn is_websocket<B>(request: &Request<B>) -> bool {
-    let protocol = || request.extensions().get::<Protocol>();
-    request.version() == Version::HTTP_2
-        && request.method() == Method::CONNECT
-        && protocol().is_some_and(|protocol| protocol.as_str() == "websocket")
+    request.connect().is_some_and(|connect| connect.protocol.as_str() == "websocket")
 }
 
 /// Turns such a request into what asks for the same on HTTP/1.1 (RFC 8441 §5.1, RFC 6455 §4.1).
@@ -94,8 +91,8 @@ fn nonce() -> HeaderValue {
 
 impl Place {
     /// Where the client of this request will have it.
-    pub(super) fn of<B>(request: &mut Request<B>, is_stream: bool) -> Self {
-        if is_stream { Self::Stream(hyper::upgrade::on(request)) } else { Self::Connection }
+    pub(super) fn of<B>(request: &mut Request<B>) -> Self {
+        request.take_connect().map_or(Self::Connection, |connect| Self::Stream(connect.tunnel))
     }
 }
 

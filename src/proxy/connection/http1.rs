@@ -6,8 +6,6 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::response::Parts;
-use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use tokio::io::AsyncWrite;
@@ -16,6 +14,7 @@ use crate::proxy::body::{ClientBody, ResponseBody};
 use crate::proxy::connection::{Client, Lane};
 use crate::proxy::errors::{Reason, RequestEnd};
 use crate::proxy::http1::{Server, Written};
+use crate::proxy::message::{Request, Response};
 use crate::proxy::socket::{ClientIo, Socket};
 use crate::proxy::watch::Phase;
 use crate::proxy::{headers, service};
@@ -97,10 +96,9 @@ impl<S: Socket> Http1<'_, S> {
         let mut answering = pin!(service::handle(Rc::clone(lane), request));
         poll_fn(|cx| {
             let polled = answering.as_mut().poll(cx);
-            for interim in lane.take_interims() {
-                let (mut head, ()) = interim.into_parts();
-                headers::prepare_response(&mut head.headers);
-                server.send_interim(&head);
+            for mut interim in lane.take_interims() {
+                headers::prepare_response(interim.headers_mut());
+                server.send_interim(&interim);
             }
             match polled {
                 Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
@@ -110,7 +108,7 @@ impl<S: Socket> Http1<'_, S> {
         .await
     }
 
-    async fn respond(&mut self, head: Parts, body: ResponseBody) -> Written {
+    async fn respond(&mut self, head: Response<()>, body: ResponseBody) -> Written {
         let Self { client, server, .. } = self;
         let watch = &client.watch;
         server.begin_response(head, &body.size_hint());

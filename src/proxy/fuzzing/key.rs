@@ -6,10 +6,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 
 use crate::model::{CookieKey, KeySource, Limits, Listener, Retries, RoutePolicy, TargetProtocol, Timeouts};
 use crate::proxy::key::{self, Keys};
+use crate::proxy::message::Fields;
 use crate::proxy::metrics::Source;
 use crate::proxy::origin::Origin;
 use crate::ring::{KeyHash, KeyHasher, RingSpec};
@@ -26,7 +27,7 @@ const HASHES: [KeyHash; 3] = [KeyHash::SipHash, KeyHash::Xxh3, KeyHash::Crc32];
 pub(super) fn check(sources: u8, hash: u8, text: &[u8]) {
     let mut lines = text.split(|byte| *byte == b'\n');
     let Some(Ok(uri)) = lines.next().map(Uri::try_from) else { return };
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::default();
     for line in lines {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let (Ok(name), Ok(value)) =
@@ -41,7 +42,7 @@ pub(super) fn check(sources: u8, hash: u8, text: &[u8]) {
     let origin = Origin::new(peer.parse().expect("it is an address"), &trusted, false);
     let hasher = KeyHasher::new(b"0123456789abcdef");
     let policy = policy(sources, HASHES[usize::from(hash) % HASHES.len()]);
-    let of = |headers: &HeaderMap| {
+    let of = |headers: &Fields| {
         let keys = Keys { hasher: &hasher, keep: true };
         key::of(&policy, headers, &uri, &origin.source(headers, &trusted), keys)
     };
@@ -68,7 +69,7 @@ pub(super) fn check(sources: u8, hash: u8, text: &[u8]) {
                 panic!("a key by {:?}, where there is none", found.source)
             };
             assert_eq!(found.value.as_deref(), Some(&expected[..]), "not the key");
-            headers.append("x-beside", HeaderValue::from_static("1"));
+            headers.append(HeaderName::from_static("x-beside"), HeaderValue::from_static("1"));
             let again = of(&headers);
             assert_eq!((again.hash, again.source), (found.hash, found.source), "another field changes the key");
         }
@@ -84,8 +85,11 @@ enum Naive {
 }
 
 /// The key by this source, read in the plainest way.
-fn naive(source: &KeySource, headers: &HeaderMap, uri: &Uri, peer: &str) -> Option<Naive> {
-    let values = |name: &HeaderName| headers.get_all(name).iter().map(|value| value.as_bytes().to_vec());
+fn naive(source: &KeySource, headers: &Fields, uri: &Uri, peer: &str) -> Option<Naive> {
+    let values = |name: &HeaderName| {
+        let values = headers.get_all(name).map(|value| value.as_bytes().to_vec());
+        values.collect::<Vec<_>>().into_iter()
+    };
     match source {
         KeySource::Header(name) => values(name).find(|value| !value.is_empty()).map(Naive::Key),
         KeySource::Cookie(CookieKey { name, .. }) => {
@@ -123,8 +127,8 @@ fn naive(source: &KeySource, headers: &HeaderMap, uri: &Uri, peer: &str) -> Opti
         }
         KeySource::SourceIp => {
             let told: Vec<u8> = values(&HeaderName::from_static("x-forwarded-for")).collect::<Vec<_>>().join(&b',');
-            let told =
-                (peer == PROXY && headers.contains_key("x-forwarded-for")).then(|| String::from_utf8_lossy(&told));
+            let told = (peer == PROXY && headers.contains_key(HeaderName::from_static("x-forwarded-for")))
+                .then(|| String::from_utf8_lossy(&told));
             Some(Naive::Key(asked_by(told.as_deref(), peer).into_bytes()))
         }
         KeySource::Random => Some(Naive::Random),

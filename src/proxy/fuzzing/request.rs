@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -19,6 +19,7 @@ use super::strict::{Head, LineEnd, Message, Reader, Unread};
 use crate::proxy::body::{ClientBody, RequestBody};
 use crate::proxy::errors::{ForwardError, Reason, RequestEnd};
 use crate::proxy::http1::{Connection, HeadLimits};
+use crate::proxy::message::{Fields, Request, Response};
 use crate::proxy::origin::Origin;
 use crate::proxy::watch::Watch;
 use crate::proxy::{ProxyConfig, service};
@@ -247,8 +248,8 @@ fn serve(text: &[u8], then: Then, reads: Cuts, writes: Cuts, trust: Trust) -> (V
 
 /// As `service` does, without routes.
 async fn forward(request: Request<ClientBody>, replica: Peer, trust: Trust) -> Result<Response<Full<Bytes>>, Reason> {
-    let (head, body) = request.into_parts();
-    let mut request = Request::from_parts(head, ());
+    let mut request = request.map(Some);
+    let body = request.body_mut().take().expect("nobody has taken it");
     service::check(&mut request, &config())?;
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > MOST) {
@@ -264,7 +265,7 @@ async fn forward(request: Request<ClientBody>, replica: Peer, trust: Trust) -> R
     let mut call = Connection::new(replica, trust.tells_forwarded, limits).call(&request, body);
     let answered = poll_fn(|cx| call.poll_head(cx, |_| {})).await;
     let head = answered.map_err(|error| ForwardError::from(error).reason())?;
-    Ok(call.into_response(head, HeaderMap::new()).map(|_| Full::default()))
+    Ok(call.into_response(head, Fields::default()).map(|_| Full::default()))
 }
 
 fn config() -> ProxyConfig {

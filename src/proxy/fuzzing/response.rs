@@ -6,16 +6,17 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::{HeaderName, HeaderValue, Method};
 use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::peer::{Cuts, Moves, Peer, Then, run};
 use super::serve::serve;
-use super::strict::{Fields, Framing, Limits, LineEnd, Message, Reader};
+use super::strict::{self, Framing, Limits, LineEnd, Message, Reader};
 use crate::proxy::body::RequestBody;
 use crate::proxy::headers;
 use crate::proxy::http1::{Call, CallError, Connection, HeadLimits, ReplicaBody};
+use crate::proxy::message::{Fields, Request, Response};
 
 /// Small, so that they are reached; trailers have a limit of the same number.
 const LIMITS: Limits = Limits { bytes: 1024, fields: 64 };
@@ -119,7 +120,8 @@ fn agree(whole: &Outcome, message: &Message, method: &Method, left: &[u8]) {
 }
 
 fn call(method: &Method, text: &[u8], cuts: Cuts, moves: &Moves) -> Call<Peer> {
-    let asked = Request::builder().method(method).uri("/").body(()).expect("it is a request");
+    let mut asked = Request::new(());
+    asked.method_mut().clone_from(method);
     let limits = HeadLimits { bytes: LIMITS.bytes, fields: LIMITS.fields };
     let replica = Peer::new(text, Then::Ends, moves).cut(cuts, Cuts::NONE);
     Connection::new(replica, false, limits).call(&asked, RequestBody::Empty)
@@ -137,8 +139,8 @@ fn exchange(method: &Method, text: &[u8], cuts: Cuts) -> Outcome {
             Err(CallError::Broken(_)) => return outcome,
             Err(error @ (CallError::Unsent(_) | CallError::Body(_))) => panic!("not so: {error:?}"),
         };
-    let (head, body) = call.into_response(head, HeaderMap::new()).into_parts();
-    (outcome.status, outcome.fields) = (head.status.as_u16(), grouped_map(&head.headers));
+    let (head, body) = call.into_response(head, Fields::default()).into_parts();
+    (outcome.status, outcome.fields) = (head.status().as_u16(), grouped_map(head.headers().iter()));
     let mut body = pin!(body);
     outcome.end = loop {
         if body.is_end_stream() {
@@ -152,7 +154,8 @@ fn exchange(method: &Method, text: &[u8], cuts: Cuts) -> Outcome {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => outcome.data.extend_from_slice(&data),
                 Err(frame) => {
-                    outcome.trailers = frame.trailers_ref().map(grouped_map).unwrap_or_default();
+                    outcome.trailers =
+                        frame.trailers_ref().map(|trailers| grouped_map(trailers.iter())).unwrap_or_default();
                 }
             },
         }
@@ -177,9 +180,8 @@ async fn answer(
 ) -> io::Result<Response<impl Body<Data = bytes::Bytes, Error = io::Error> + use<>>> {
     let head =
         poll_fn(|cx| call.poll_head(cx, |_| {})).await.map_err(|error| io::Error::other(format!("{error:?}")))?;
-    let mut response: Response<ReplicaBody<Peer>> = call.into_response(head, HeaderMap::new());
+    let mut response: Response<ReplicaBody<Peer>> = call.into_response(head, Fields::default());
     headers::prepare_response(response.headers_mut());
-    *response.version_mut() = Version::HTTP_11;
     Ok(response.map(|body| {
         body.map_frame(|mut frame| {
             frame.trailers_mut().map(headers::prepare_trailers);
@@ -188,7 +190,7 @@ async fn answer(
     }))
 }
 
-fn grouped(fields: &Fields) -> BTreeMap<String, Vec<Vec<u8>>> {
+fn grouped(fields: &strict::Fields) -> BTreeMap<String, Vec<Vec<u8>>> {
     let mut groups = BTreeMap::<_, Vec<_>>::new();
     for (name, value) in fields {
         groups.entry(name.clone()).or_default().push(value.clone());
@@ -196,8 +198,8 @@ fn grouped(fields: &Fields) -> BTreeMap<String, Vec<Vec<u8>>> {
     groups
 }
 
-fn grouped_map(headers: &HeaderMap) -> BTreeMap<String, Vec<Vec<u8>>> {
-    grouped(&headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect())
+fn grouped_map<'h>(fields: impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)>) -> BTreeMap<String, Vec<Vec<u8>>> {
+    grouped(&fields.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect())
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -14,6 +13,7 @@ use super::peer::Peer;
 use crate::proxy::body::ClientBody;
 use crate::proxy::errors::RequestEnd;
 use crate::proxy::http1::{HeadLimits, Server, Written};
+use crate::proxy::message::{Request, Response};
 
 /// Answers requests until either side has enough.
 pub(super) async fn serve<F, B>(client: Peer, limits: HeadLimits, mut answer: impl FnMut(Request<ClientBody>) -> F)

@@ -2,12 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::ext::ReasonPhrase;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::proxy::headers;
 use crate::proxy::http1::HeadLimits;
-use crate::proxy::http1::fields::{self, Fields, MAX_BYTES, Span};
+use crate::proxy::http1::places::{self, MAX_BYTES, Places, Span};
+use crate::proxy::message::{Fields, Request, Response};
 
 /// A response's head.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(in crate::proxy) struct Head {
     pub(super) status: StatusCode,
     /// The words after the status, where they are not the usual ones.
     pub(super) reason: Option<Bytes>,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
     pub(super) framing: Framing,
     /// Whether the replica will take another request here.
     pub(super) keeps_alive: bool,
@@ -49,9 +49,7 @@ impl Head {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
-            response.extensions_mut().insert(reason);
-        }
+        response.set_reason(reason);
         response
     }
 }
@@ -64,7 +62,7 @@ pub(super) fn encode<B>(head: &Request<B>, out: &mut Vec<u8>) {
     for part in [head.method().as_str(), " ", root, target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    for (name, value) in head.headers() {
+    for (name, value) in head.headers().iter() {
         encode_field(name, value, out);
     }
     out.extend_from_slice(b"\r\n");
@@ -78,49 +76,49 @@ pub(super) fn encode_field(name: &HeaderName, value: &HeaderValue, out: &mut Vec
 }
 
 /// Whether the request's body has to be sent in chunks: so says the head, where its length is not known.
-pub(super) fn is_chunked(headers: &HeaderMap) -> bool {
+pub(super) fn is_chunked(headers: &Fields) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// The trailers that the request announces.
-pub(super) fn trailers(headers: &HeaderMap) -> Vec<HeaderName> {
-    let names = headers.get_all(TRAILER).iter().flat_map(headers::members);
+pub(super) fn trailers(headers: &Fields) -> Vec<HeaderName> {
+    let names = headers.get_all(TRAILER).flat_map(headers::members);
     names.filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
-/// Takes the response's head if all of it is there. Its fields get the memory of the spare map.
+/// Takes the response's head if all of it is there. Its fields get the memory of the spare list.
 pub(super) fn take(
     inbox: &mut BytesMut,
     method: &Method,
     limits: HeadLimits,
-    spare: &mut HeaderMap,
+    spare: &mut Fields,
 ) -> Result<Option<Head>, Invalid> {
     if inbox.is_empty() {
         return Ok(None);
     }
     let most = limits.bytes.min(MAX_BYTES);
-    let mut fields = Fields::default();
-    let Some(line) = parse(&inbox[..inbox.len().min(most)], limits.fields, &mut fields)? else {
+    let mut places = Places::default();
+    let Some(line) = parse(&inbox[..inbox.len().min(most)], limits.fields, &mut places)? else {
         return if inbox.len() < most { Ok(None) } else { Err(Invalid) };
     };
     let bytes = inbox.split_to(line.length).freeze();
     let mut headers = std::mem::take(spare);
-    fields.put(&bytes, &mut headers, |_| {})?;
+    places.put(&bytes, &mut headers, |_| {})?;
     let (framing, is_certain) = framing(line.status, line.is_http_11, &mut headers, method)?;
     let keeps_alive = line.is_http_11 && is_certain && framing != Framing::Close && !says_close(&headers);
-    let reason = line.reason.map(|reason| bytes.slice(fields::range(reason)));
+    let reason = line.reason.map(|reason| bytes.slice(places::range(reason)));
     Ok(Some(Head { status: line.status, reason, headers, framing, keeps_alive }))
 }
 
-fn parse(bytes: &[u8], limit: usize, fields: &mut Fields) -> Result<Option<Line>, Invalid> {
-    fields.parse(bytes, limit, |slots| {
+fn parse(bytes: &[u8], limit: usize, places: &mut Places) -> Result<Option<Line>, Invalid> {
+    places.parse(bytes, limit, |slots| {
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
         let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, slots);
         let httparse::Status::Complete(length) = parsed.map_err(|_| Invalid)? else { return Ok(None) };
         let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Invalid)?;
         let reason = response.reason.filter(|reason| Some(*reason) != status.canonical_reason());
-        let reason = reason.map(|reason| fields::span(bytes, reason.as_bytes())).transpose()?;
+        let reason = reason.map(|reason| places::span(bytes, reason.as_bytes())).transpose()?;
         let line = Line { length, status, reason, is_http_11: response.version == Some(1) };
         Ok(Some((&*response.headers, line)))
     })
@@ -131,7 +129,7 @@ fn parse(bytes: &[u8], limit: usize, fields: &mut Fields) -> Result<Option<Line>
 fn framing(
     status: StatusCode,
     is_http_11: bool,
-    headers: &mut HeaderMap,
+    headers: &mut Fields,
     method: &Method,
 ) -> Result<(Framing, bool), Invalid> {
     if status.is_informational() {
@@ -161,12 +159,12 @@ fn framing(
 }
 
 /// Whether the body comes in chunks. Any other coding is one that would be lost here.
-fn is_chunked_alone(headers: &HeaderMap) -> Result<bool, Invalid> {
+fn is_chunked_alone(headers: &Fields) -> Result<bool, Invalid> {
     let is_coded = headers.contains_key(TRANSFER_ENCODING);
     if headers::is_coding_supported(headers) { Ok(is_coded) } else { Err(Invalid) }
 }
 
-fn says_close(headers: &HeaderMap) -> bool {
+fn says_close(headers: &Fields) -> bool {
     headers.contains_key(CONNECTION) && headers::names(headers, &CONNECTION, "close")
 }
 
@@ -179,7 +177,7 @@ mod tests {
     /// Framing, whether another request may follow, and what is left behind the head.
     fn read(method: &Method, text: &str) -> Result<Option<(Framing, bool, String)>, Invalid> {
         let mut inbox = BytesMut::from(text);
-        let head = take(&mut inbox, method, LIMITS, &mut HeaderMap::new())?;
+        let head = take(&mut inbox, method, LIMITS, &mut Fields::default())?;
         let rest = String::from_utf8(inbox.to_vec()).expect("it is ASCII");
         Ok(head.map(|head| (head.framing, head.keeps_alive, rest)))
     }

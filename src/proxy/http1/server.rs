@@ -16,8 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::response::Parts;
-use http::{HeaderMap, HeaderName, Method, Request, Version};
+use http::{HeaderName, Method, Version};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -28,6 +27,7 @@ use crate::proxy::http1::server::request::Head;
 use crate::proxy::http1::server::response::{Asked, Coding};
 use crate::proxy::http1::server::wire::Wire;
 use crate::proxy::http1::{HeadLimits, Upgraded};
+use crate::proxy::message::{Fields, Request, Response};
 
 /// Bytes of interim responses that wait for a client to take them; others are left out.
 const MAX_INTERIM: usize = 16 * 1024;
@@ -39,8 +39,8 @@ pub(in crate::proxy) struct Server<S> {
     limits: HeadLimits,
     /// Bytes of the inbox that were no whole head.
     looked_at: usize,
-    /// An empty map with memory, for the next request's fields.
-    spare: HeaderMap,
+    /// An empty list with memory, for the next request's fields.
+    spare: Fields,
     asked: Asked,
     outbox: Outbox,
     coding: Coding,
@@ -68,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Server<S> {
             wire: Rc::new(RefCell::new(Wire::new(stream))),
             limits,
             looked_at: 0,
-            spare: HeaderMap::new(),
+            spare: Fields::default(),
             asked: Asked::NOTHING,
             outbox: Outbox::new(is_buffered),
             coding: Coding::None,
@@ -133,24 +133,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Server<S> {
     }
 
     /// Sends an interim response (RFC 9110 §15.2) to who knows what that is, and takes such.
-    pub(in crate::proxy) fn send_interim(&mut self, parts: &Parts) {
+    pub(in crate::proxy) fn send_interim(&mut self, head: &Response<()>) {
         let interim = &mut self.wire.borrow_mut().interim;
         if self.asked.is_http_11 && interim.len() < MAX_INTERIM {
-            response::encode_interim(parts, interim);
+            response::encode_interim(head, interim);
         }
     }
 
-    /// Begins the response, whose body has this size. Its map serves the next request.
-    pub(in crate::proxy) fn begin_response(&mut self, mut parts: Parts, size: &SizeHint) {
+    /// Begins the response, whose body has this size. Its list serves the next request.
+    pub(in crate::proxy) fn begin_response(&mut self, mut head: Response<()>, size: &SizeHint) {
         let mut wire = self.wire.borrow_mut();
         self.outbox.begin_response();
         let out = self.outbox.head();
         out.append(&mut wire.interim);
         self.asked.keeps_alive &= wire.answer();
-        (self.coding, self.asked.keeps_alive) = response::encode(&parts, &self.asked, size, out);
-        self.trailers = response::trailers(&parts, &self.asked, self.coding);
-        parts.headers.clear();
-        self.spare = parts.headers;
+        (self.coding, self.asked.keeps_alive) = response::encode(&head, &self.asked, size, out);
+        self.trailers = response::trailers(&head, &self.asked, self.coding);
+        self.spare = std::mem::take(head.headers_mut());
+        self.spare.clear();
     }
 
     /// Whether the response has no body, whatever there is of one.

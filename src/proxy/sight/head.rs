@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use http::header::{HOST, REFERER, USER_AGENT};
-use http::{HeaderName, HeaderValue, Method, Request, Version};
+use http::{HeaderName, HeaderValue, Method, Version};
 
 use crate::proxy::key::{self, Concealed};
+use crate::proxy::message::Request;
 use crate::proxy::trace::TRACEPARENT;
 
 /// A request's head, as far as it is told of. Copied: the client's own bytes are the connection's read buffer, which has
@@ -85,12 +86,12 @@ mod tests {
 
     #[test]
     fn a_head_is_read_back_as_it_came() {
-        let request = Request::get("/x?y=1").header("host", "a").header("referer", "/before");
-        let head = Head::of(&request.body(()).unwrap());
+        let request = http::Request::get("/x?y=1").header("host", "a").header("referer", "/before");
+        let head = Head::of(&Request::from(request.body(()).unwrap()));
         assert_eq!([head.host(), head.target(Concealed::Nothing), head.user_agent()], ["a", "/x?y=1", ""]);
         assert_eq!((head.referer(Concealed::Nothing), head.trace_parent()), ("/before".into(), &b""[..]));
-        let request = Request::get("http://b:80/").header("host", "a").body(()).unwrap();
-        let head = Head::of(&request);
+        let request = http::Request::get("http://b:80/").header("host", "a").body(()).unwrap();
+        let head = Head::of(&Request::from(request));
         assert_eq!([head.host(), head.target(Concealed::Nothing)], ["b:80", "/"]);
     }
 }

@@ -3,7 +3,9 @@
 //! The SDK's propagator takes what is too short and the first of several fields; who exports under an id that others
 //! refuse tears the trace apart.
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
+
+use crate::proxy::message::Fields;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 use crate::proxy::trace::{TRACEPARENT, TRACESTATE};
@@ -41,14 +43,14 @@ impl<'h> Parent<'h> {
     }
 
     /// The one that a head has; with several it has none.
-    pub(super) fn of(headers: &'h HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(TRACEPARENT).iter();
+    pub(super) fn of(headers: &'h Fields) -> Option<Self> {
+        let mut values = headers.get_all(TRACEPARENT);
         let (first, second) = (values.next()?, values.next());
         Self::parse(first.as_bytes()).filter(|_| second.is_none())
     }
 
     /// For a span that follows it.
-    pub(super) fn context(self, headers: &HeaderMap) -> Option<SpanContext> {
+    pub(super) fn context(self, headers: &Fields) -> Option<SpanContext> {
         let (trace, span) = (TraceId::from_hex(self.trace).ok()?, SpanId::from_hex(self.span).ok()?);
         let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
         Some(SpanContext::new(trace, span, flags, true, state(headers)))
@@ -57,8 +59,8 @@ impl<'h> Parent<'h> {
 
 /// Several fields are one list (§3.3.1.4). What can't be read, or is longer than others have to take, is left out of our
 /// spans, not of the request.
-fn state(headers: &HeaderMap) -> TraceState {
-    let values = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok());
+fn state(headers: &Fields) -> TraceState {
+    let values = headers.get_all(TRACESTATE).filter_map(|value| value.to_str().ok());
     let state = values.collect::<Vec<_>>().join(",");
     if state.len() > MOST_STATE { TraceState::default() } else { state.parse().unwrap_or_default() }
 }
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn two_parents_are_none_and_two_states_are_one() {
         let value = |text: &str| HeaderValue::from_str(text).unwrap();
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::default();
         headers.append(TRACEPARENT, value(&format!("00-{TRACE}-{SPAN}-01")));
         headers.append(TRACESTATE, value("a=1"));
         headers.append(TRACESTATE, value("b=2"));

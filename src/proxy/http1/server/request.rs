@@ -2,13 +2,14 @@
 
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 
 use crate::proxy::errors::Reason;
 use crate::proxy::headers;
 use crate::proxy::http1::HeadLimits;
-use crate::proxy::http1::fields::{self, Fields, MAX_BYTES, Span};
 use crate::proxy::http1::head::{Framing, Invalid};
+use crate::proxy::http1::places::{self, MAX_BYTES, Places, Span};
+use crate::proxy::message::{Fields, Request};
 
 /// A request's head, and what it says of the connection.
 #[derive(Debug)]
@@ -41,18 +42,18 @@ struct Seen {
     te: bool,
 }
 
-/// Takes the request's head if all of it is there. Its fields get the memory of the spare map.
+/// Takes the request's head if all of it is there. Its fields get the memory of the spare list.
 ///
 /// # Errors
 /// It is no head of HTTP/1, or more than one may be; nothing that follows it can be understood.
-pub(super) fn take(inbox: &mut BytesMut, limits: HeadLimits, spare: &mut HeaderMap) -> Result<Option<Head>, Reason> {
+pub(super) fn take(inbox: &mut BytesMut, limits: HeadLimits, spare: &mut Fields) -> Result<Option<Head>, Reason> {
     if inbox.is_empty() {
         return Ok(None);
     }
     let most = limits.bytes.min(MAX_BYTES);
-    let mut fields = Fields::default();
+    let mut places = Places::default();
     let mut is_too_many = false;
-    let parsed = parse(&inbox[..inbox.len().min(most)], limits.fields, &mut fields, &mut is_too_many);
+    let parsed = parse(&inbox[..inbox.len().min(most)], limits.fields, &mut places, &mut is_too_many);
     let bad = |_: Invalid| if is_too_many { Reason::TooManyFields } else { Reason::BadRequest };
     let Some(line) = parsed.map_err(bad)? else {
         return if inbox.len() < most { Ok(None) } else { Err(Reason::HeadTooLarge) };
@@ -61,13 +62,13 @@ pub(super) fn take(inbox: &mut BytesMut, limits: HeadLimits, spare: &mut HeaderM
     // What is behind it is rare, and cutting costs more than moving on.
     let bytes = if length == inbox.len() { std::mem::take(inbox).freeze() } else { inbox.split_to(length).freeze() };
     let mut request = Request::new(());
-    *request.uri_mut() = Uri::from_maybe_shared(bytes.slice(fields::range(target))).map_err(|_| Reason::BadRequest)?;
+    *request.uri_mut() = Uri::from_maybe_shared(bytes.slice(places::range(target))).map_err(|_| Reason::BadRequest)?;
     *request.method_mut() = method;
     *request.version_mut() = if is_http_11 { Version::HTTP_11 } else { Version::HTTP_10 };
     *request.headers_mut() = std::mem::take(spare);
     let map = request.headers_mut();
     let mut seen = Seen::default();
-    fields.put(&bytes, map, |name| seen.note(name)).map_err(|_| Reason::BadRequest)?;
+    places.put(&bytes, map, |name| seen.note(name)).map_err(|_| Reason::BadRequest)?;
     let framing = framing(&seen, map, is_http_11).map_err(|_| Reason::BadRequest)?;
     let says = |word| seen.connection && headers::names(map, &CONNECTION, word);
     let keeps_alive = if is_http_11 { !says("close") } else { says("keep-alive") && !says("close") };
@@ -77,15 +78,15 @@ pub(super) fn take(inbox: &mut BytesMut, limits: HeadLimits, spare: &mut HeaderM
     let head = Head {
         framing,
         keeps_alive: keeps_alive && !has_two_ends,
-        expects_continue: seen.expect && is_http_11 && map.get_all(EXPECT).iter().any(is_continue),
+        expects_continue: seen.expect && is_http_11 && map.get_all(EXPECT).any(is_continue),
         takes_trailers: seen.te && headers::names(map, &TE, "trailers"),
         request,
     };
     Ok(Some(head))
 }
 
-fn parse(bytes: &[u8], limit: usize, fields: &mut Fields, is_too_many: &mut bool) -> Result<Option<Line>, Invalid> {
-    fields.parse(bytes, limit, |slots| {
+fn parse(bytes: &[u8], limit: usize, places: &mut Places, is_too_many: &mut bool) -> Result<Option<Line>, Invalid> {
+    places.parse(bytes, limit, |slots| {
         let mut request = httparse::Request::new(&mut []);
         let parsed = request.parse_with_uninit_headers(bytes, slots).map_err(|error| {
             *is_too_many = error == httparse::Error::TooManyHeaders;
@@ -93,18 +94,17 @@ fn parse(bytes: &[u8], limit: usize, fields: &mut Fields, is_too_many: &mut bool
         })?;
         let httparse::Status::Complete(length) = parsed else { return Ok(None) };
         let method = request.method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()).ok_or(Invalid)?;
-        let target = fields::span(bytes, request.path.ok_or(Invalid)?.as_bytes())?;
+        let target = places::span(bytes, request.path.ok_or(Invalid)?.as_bytes())?;
         let line = Line { length, method, target, is_http_11: request.version == Some(1) };
         Ok(Some((&*request.headers, line)))
     })
 }
 
 /// RFC 9112 §6.3.
-fn framing(seen: &Seen, map: &mut HeaderMap, is_http_11: bool) -> Result<Framing, Invalid> {
+fn framing(seen: &Seen, map: &mut Fields, is_http_11: bool) -> Result<Framing, Invalid> {
     if seen.coding {
         // HTTP/1.0 knows no codings (§6.1), and a body has to end where its last coding says.
-        let last =
-            map.get_all(TRANSFER_ENCODING).iter().next_back().and_then(|value| headers::members(value).next_back());
+        let last = map.get_all(TRANSFER_ENCODING).next_back().and_then(|value| headers::members(value).next_back());
         let ends = is_http_11 && last.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
         return if ends { Ok(Framing::Chunked) } else { Err(Invalid) };
     }
@@ -139,7 +139,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Option<(Head, String)>, Reason> {
         let mut inbox = BytesMut::from(text);
-        let head = take(&mut inbox, LIMITS, &mut HeaderMap::new())?;
+        let head = take(&mut inbox, LIMITS, &mut Fields::default())?;
         Ok(head.map(|head| (head, String::from_utf8(inbox.to_vec()).expect("it is ASCII"))))
     }
 

@@ -5,12 +5,11 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use http::response::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body::SizeHint;
-use hyper::ext::ReasonPhrase;
 
 use crate::proxy::http1::head;
+use crate::proxy::message::Response;
 
 /// Bytes of a date (RFC 9110 §5.6.7).
 const DATE_BYTES: usize = 29;
@@ -43,12 +42,12 @@ pub(super) enum Coding {
 
 /// Writes the head of a response whose body has this size; returns how its body is written, and whether another response
 /// may follow.
-pub(super) fn encode(parts: &Parts, asked: &Asked, size: &SizeHint, out: &mut Vec<u8>) -> (Coding, bool) {
+pub(super) fn encode(response: &Response<()>, asked: &Asked, size: &SizeHint, out: &mut Vec<u8>) -> (Coding, bool) {
     let Asked { is_head, is_http_11, .. } = *asked;
-    let status = parts.status;
-    encode_line(parts, is_http_11, out);
+    let status = response.status();
+    encode_line(response, is_http_11, out);
     let (mut keeps_alive, mut length, mut has_date) = (asked.keeps_alive, None, false);
-    for (name, value) in &parts.headers {
+    for (name, value) in response.headers().iter() {
         if *name == CONNECTION {
             keeps_alive &= value != "close";
             if status != StatusCode::SWITCHING_PROTOCOLS {
@@ -89,27 +88,22 @@ pub(super) fn encode(parts: &Parts, asked: &Asked, size: &SizeHint, out: &mut Ve
 }
 
 /// Writes an interim response.
-pub(super) fn encode_interim(parts: &Parts, out: &mut Vec<u8>) {
-    encode_line(parts, true, out);
-    for (name, value) in &parts.headers {
+pub(super) fn encode_interim(response: &Response<()>, out: &mut Vec<u8>) {
+    encode_line(response, true, out);
+    for (name, value) in response.headers().iter() {
         head::encode_field(name, value, out);
     }
     out.extend_from_slice(b"\r\n");
 }
 
 /// The trailers that a response announces to who reads them.
-pub(super) fn trailers(parts: &Parts, asked: &Asked, coding: Coding) -> Vec<HeaderName> {
-    if coding == Coding::Chunked && asked.takes_trailers { head::trailers(&parts.headers) } else { Vec::new() }
+pub(super) fn trailers(response: &Response<()>, asked: &Asked, coding: Coding) -> Vec<HeaderName> {
+    if coding == Coding::Chunked && asked.takes_trailers { head::trailers(response.headers()) } else { Vec::new() }
 }
 
-fn encode_line(parts: &Parts, is_http_11: bool, out: &mut Vec<u8>) {
-    let status = parts.status;
-    let reason = match parts.extensions.get::<ReasonPhrase>() {
-        Some(reason) => reason.as_bytes(),
-        None => status.canonical_reason().unwrap_or("Unknown").as_bytes(),
-    };
+fn encode_line(response: &Response<()>, is_http_11: bool, out: &mut Vec<u8>) {
     let version: &[u8] = if is_http_11 { b"HTTP/1.1 " } else { b"HTTP/1.0 " };
-    for part in [version, status.as_str().as_bytes(), b" ", reason, b"\r\n"] {
+    for part in [version, response.status().as_str().as_bytes(), b" ", response.reason(), b"\r\n"] {
         out.extend_from_slice(part);
     }
 }
@@ -154,8 +148,6 @@ fn encode_date(out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use http::Response;
-
     use super::*;
 
     const ASKED: Asked = Asked { is_head: false, is_http_11: true, keeps_alive: true, takes_trailers: false };
@@ -163,8 +155,8 @@ mod tests {
     /// The head without its date, how the body is written, and whether another response may follow.
     fn written(response: http::response::Builder, asked: Asked, size: &SizeHint) -> (String, Coding, bool) {
         let mut out = Vec::new();
-        let (parts, ()) = response.body(()).expect("it is one").into_parts();
-        let (coding, keeps_alive) = encode(&parts, &asked, size, &mut out);
+        let response = Response::from(response.body(()).expect("it is one"));
+        let (coding, keeps_alive) = encode(&response, &asked, size, &mut out);
         let text = String::from_utf8(out).expect("it is ASCII");
         let lines = text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: "));
         (lines.collect(), coding, keeps_alive)
@@ -172,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_body_is_framed_as_its_size_and_the_client_allow() {
-        let ok = || Response::builder();
+        let ok = || http::Response::builder();
         let (known, unknown) = (SizeHint::with_exact(3), SizeHint::default());
         let old = Asked { is_http_11: false, ..ASKED };
         let head = Asked { is_head: true, ..ASKED };
@@ -211,12 +203,12 @@ mod tests {
             (head.contains("connection: close\r\n"), head.contains("connection: keep-alive\r\n"), keeps_alive)
         };
         let old = Asked { is_http_11: false, ..ASKED };
-        assert_eq!(ends(Response::builder(), ASKED), (false, false, true));
-        assert_eq!(ends(Response::builder().header("connection", "close"), ASKED), (true, false, false));
-        assert_eq!(ends(Response::builder(), Asked { keeps_alive: false, ..ASKED }), (true, false, false));
-        assert_eq!(ends(Response::builder(), old), (false, true, true));
-        assert_eq!(ends(Response::builder(), Asked { keeps_alive: false, ..old }), (false, false, false));
-        let switching = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "x");
+        assert_eq!(ends(http::Response::builder(), ASKED), (false, false, true));
+        assert_eq!(ends(http::Response::builder().header("connection", "close"), ASKED), (true, false, false));
+        assert_eq!(ends(http::Response::builder(), Asked { keeps_alive: false, ..ASKED }), (true, false, false));
+        assert_eq!(ends(http::Response::builder(), old), (false, true, true));
+        assert_eq!(ends(http::Response::builder(), Asked { keeps_alive: false, ..old }), (false, false, false));
+        let switching = http::Response::builder().status(101).header("connection", "upgrade").header("upgrade", "x");
         assert_eq!(
             written(switching, ASKED, &size).0,
             "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"
@@ -227,15 +219,15 @@ mod tests {
     fn a_date_is_told_once_and_of_now() {
         let date = |response: http::response::Builder| {
             let mut out = Vec::new();
-            let (parts, ()) = response.body(()).expect("it is one").into_parts();
-            encode(&parts, &ASKED, &SizeHint::with_exact(0), &mut out);
+            let response = Response::from(response.body(()).expect("it is one"));
+            encode(&response, &ASKED, &SizeHint::with_exact(0), &mut out);
             let text = String::from_utf8(out).expect("it is ASCII");
             text.lines().filter_map(|line| line.strip_prefix("date: ")).map(str::to_owned).collect::<Vec<_>>()
         };
         let theirs = "Sun, 06 Nov 1994 08:49:37 GMT";
-        assert_eq!(date(Response::builder().header("date", theirs)), [theirs]);
+        assert_eq!(date(http::Response::builder().header("date", theirs)), [theirs]);
         for _ in 0..2 {
-            let [ours] = &date(Response::builder())[..] else { panic!("there is one") };
+            let [ours] = &date(http::Response::builder())[..] else { panic!("there is one") };
             let told = httpdate::parse_http_date(ours).expect("it is a date");
             let age = SystemTime::now().duration_since(told).expect("it has been");
             assert!(age.as_secs() < 5, "{ours}");

@@ -1,12 +1,13 @@
-//! A head's fields, from where they stand in its bytes to a map that shares these.
+//! A head's fields, from where they stand in its bytes to a list that shares these.
 
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use crate::proxy::ProxyConfig;
 use crate::proxy::http1::head::Invalid;
+use crate::proxy::message::Fields;
 
 /// Bytes of a head at most: places are 16 bits wide.
 pub(super) const MAX_BYTES: usize = u16::MAX as usize;
@@ -20,16 +21,16 @@ pub(super) type Slots<'s, 'b> = &'s mut [MaybeUninit<httparse::Header<'b>>];
 pub(super) type Span = (u16, u16);
 
 /// Where the fields of a head stand.
-pub(super) struct Fields {
+pub(super) struct Places {
     /// On the heap, they would be an allocation for each head.
     some: [(Span, Span); COMMON_FIELDS],
     many: Vec<(Span, Span)>,
     count: usize,
 }
 
-// === impl Fields ===
+// === impl Places ===
 
-impl Fields {
+impl Places {
     /// Has a head parsed, with room for so many fields. What the parser returns beside them is returned.
     pub(super) fn parse<'b, T>(
         &mut self,
@@ -54,26 +55,27 @@ impl Fields {
         Ok(Some(parsed))
     }
 
-    /// Puts them into an empty map. `bytes` are those that were parsed.
+    /// Puts them into an empty list. `bytes` are those that were parsed.
     pub(super) fn put(
         &self,
         bytes: &Bytes,
-        map: &mut HeaderMap,
+        list: &mut Fields,
         mut see: impl FnMut(&HeaderName),
     ) -> Result<(), Invalid> {
         let places = if self.many.is_empty() { &self.some[..] } else { &self.many[..] };
-        map.reserve(self.count);
+        // Some come on the way.
+        list.reserve(self.count + 4);
         for (name, value) in &places[..self.count] {
             let name = HeaderName::from_bytes(&bytes[range(*name)]).map_err(|_| Invalid)?;
             let value = HeaderValue::from_maybe_shared(bytes.slice(range(*value))).map_err(|_| Invalid)?;
             see(&name);
-            map.append(name, value);
+            list.append(name, value);
         }
         Ok(())
     }
 }
 
-impl Default for Fields {
+impl Default for Places {
     fn default() -> Self {
         Self { some: [Default::default(); COMMON_FIELDS], many: Vec::new(), count: 0 }
     }
