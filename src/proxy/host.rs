@@ -58,10 +58,9 @@ pub(super) fn normalize<B>(request: &mut Request<B>) -> Result<(), Reason> {
 /// The host that chooses the route: without port, without brackets' contents changed; empty on HTTP/1.0 without Host.
 pub(super) fn name(host: Option<&HeaderValue>) -> &str {
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or("");
-    let end = match host.rfind(']') {
-        Some(bracket) => bracket + 1,
-        None => host.rfind(':').unwrap_or(host.len()),
-    };
+    // A valid one has a port behind its last colon, or it ends with a bracket.
+    let digits = host.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let end = host[..host.len() - digits].strip_suffix(':').map_or(host.len(), str::len);
     // One trailing dot makes a name absolute and means the same (RFC 1034 §3.1).
     host[..end].strip_suffix('.').unwrap_or(&host[..end])
 }

@@ -12,6 +12,7 @@
 mod body;
 mod chunks;
 mod head;
+mod names;
 mod outbox;
 mod places;
 mod server;

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::proxy::ProxyConfig;
 use crate::proxy::http1::head::Invalid;
+use crate::proxy::http1::names;
 use crate::proxy::message::Fields;
 
 /// Bytes of a head at most: places are 16 bits wide.
@@ -66,7 +67,7 @@ impl Places {
         // Some come on the way.
         list.reserve(self.count + 4);
         for (name, value) in &places[..self.count] {
-            let name = HeaderName::from_bytes(&bytes[range(*name)]).map_err(|_| Invalid)?;
+            let name = names::name(&bytes[range(*name)])?;
             let value = HeaderValue::from_maybe_shared(bytes.slice(range(*value))).map_err(|_| Invalid)?;
             see(&name);
             list.append(name, value);
