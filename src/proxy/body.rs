@@ -210,7 +210,7 @@ impl Upload {
         }
         let Poll::Ready(polled) = Pin::new(&mut self.inner).poll_frame(cx) else {
             self.fate.set(Fate::AwaitsClient);
-            if self.watch.phase() == Phase::Upload {
+            if matches!(self.watch.phase(), Phase::Upload | Phase::Rest) {
                 self.watch.on_wait();
             }
             return Poll::Pending;

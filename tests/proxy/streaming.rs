@@ -311,6 +311,12 @@ async fn expect_continue_is_answered_when_the_body_is_wanted() {
     assert!(client.head().await.unwrap().starts_with("http/1.1 100"));
     client.send("hi").await;
     assert_eq!(client.response("POST").await.unwrap().body, "hi");
+    // Who does not wait has a connection that goes on, too.
+    for _ in 0..2 {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi").await;
+        let response = client.response("POST").await.unwrap();
+        assert_eq!((response.body.as_str(), response.field("connection")), ("hi", None));
+    }
 }
 
 #[tokio::test]

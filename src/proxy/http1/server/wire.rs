@@ -137,8 +137,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream: Some(stream), interim, .. } = self else { return Poll::Ready(Ok(())) };
         while !interim.is_empty() {
-            let count = ready!(Pin::new(&mut *stream).poll_write(cx, interim))?;
-            interim.drain(..count);
+            match ready!(Pin::new(&mut *stream).poll_write(cx, interim))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => drop(interim.drain(..count)),
+            }
             if interim.is_empty() {
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
             }
@@ -157,7 +159,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         loop {
             match self.decoder.take(&mut self.inbox) {
-                Ok(Chunk::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Chunk::Data(data)) => {
+                    // It has not waited.
+                    self.expects_continue = false;
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
                 Ok(Chunk::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                 Ok(Chunk::Ended) => return Poll::Ready(None),
                 Ok(Chunk::Partial) => {}
