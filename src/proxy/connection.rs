@@ -102,10 +102,11 @@ pub(super) async fn run<S: Socket>(client: Rc<Client>, stream: S, protocol: Prot
     client.watch.adopt().await;
     let io = ClientIo::new(stream, protocol, &client, open);
     match protocol {
-        Protocol::Http2 => http2::run(client, io).await,
+        // In a box, so that connections of HTTP/1 do not keep room for it.
+        Protocol::Http2 => Box::pin(http2::run(client, io)).await,
         Protocol::Unknown | Protocol::Http1 => {
             if let Some(io) = http1::run(&client, io).await {
-                http2::run(client, io).await;
+                Box::pin(http2::run(client, io)).await;
             }
         }
     }

@@ -110,6 +110,18 @@ impl Exchange {
     }
 }
 
+impl Drop for Exchange {
+    /// Whoever sees that it is overdue drops it. Where it was not the client who was waited for, the replica has fallen
+    /// silent in the middle.
+    fn drop(&mut self) {
+        let watch = &self.finish.lane.watch;
+        let is_overdue = watch.phase() == Phase::Stream && watch.is_expired();
+        if self.lease.is_some() && is_overdue && !watch.awaits_client() {
+            self.on_break();
+        }
+    }
+}
+
 // === impl Finish ===
 
 impl Drop for Finish {

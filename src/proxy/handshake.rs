@@ -45,7 +45,8 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 pub(super) async fn run(client: Rc<Client>, stream: TcpStream, open: Open) {
     let watch = &client.watch;
     watch.adopt().await;
-    let shaken = match in_time(watch, shake_hands(&client, stream)).await {
+    // In a box, so that the connection does not keep room for it.
+    let shaken = match in_time(watch, Box::pin(shake_hands(&client, stream))).await {
         Some(shaken) => shaken,
         None => Err(Handshake::Timeout),
     };

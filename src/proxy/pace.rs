@@ -51,6 +51,11 @@ impl Pace {
         self.is_due.store(false, Relaxed);
     }
 
+    /// Whether it is waited for.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_due.load(Relaxed)
+    }
+
     /// Bytes came, or were taken.
     pub(super) fn on_bytes(&self, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);

@@ -116,6 +116,11 @@ impl Watch {
         self.pace.wait();
     }
 
+    /// Whether it is the client who is waited for.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.pace.is_due()
+    }
+
     /// The client sent so many bytes of a body, or took so many.
     pub(super) fn on_bytes(&self, count: usize) {
         self.pace.on_bytes(count);

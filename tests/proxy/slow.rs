@@ -141,3 +141,35 @@ async fn who_sends_for_ever_after_its_refusal_is_cut_off() {
     silent.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 800000000\r\n\r\n").await;
     eventually("both are gone", || fixture.handle.metrics().client_connections() == 0).await;
 }
+
+#[tokio::test]
+async fn a_replica_that_falls_silent_in_its_answer_is_blamed() {
+    let silent = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfour").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let short = Duration::from_millis(200);
+    let fixture = Fixture::with(&[silent.address], |policy| policy.timeouts.idle = short).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(client.response("GET").await.is_none());
+    eventually("it is counted", || fixture.metrics().contains("code=\"200\",reason=\"BrokenResponse\"} 1")).await;
+    assert!(!fixture.metrics().contains("ClientGone"), "{}", fixture.metrics());
+}
+
+#[tokio::test]
+async fn for_a_client_that_takes_nothing_no_replica_is_blamed() {
+    let large = Replica::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 800000000\r\n\r\n").await.unwrap();
+        while stream.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
+    })
+    .await;
+    let fixture = impatient(&large).await;
+    let mut client = Client::connect(fixture.port).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    eventually("it is counted", || fixture.metrics().contains("code=\"200\",reason=\"ClientGone\"} 1")).await;
+    assert!(!fixture.metrics().contains("BrokenResponse"), "{}", fixture.metrics());
+}

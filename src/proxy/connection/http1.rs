@@ -53,7 +53,7 @@ pub(super) async fn run<S: Socket>(client: &Rc<Client>, io: ClientIo<S>) -> Opti
         let written = connection.respond(head, body).await;
         if let Some(tunnel) = tunnel {
             if written == Written::Whole {
-                tunnel.run(connection.server.into_upgraded()?).await;
+                Box::pin(tunnel.run(connection.server.into_upgraded()?)).await;
             }
             return None;
         }

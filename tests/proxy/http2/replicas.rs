@@ -345,6 +345,7 @@ async fn what_is_overdue_ends_alone() {
     assert_eq!(client.ask(get("http://a.example/quick")).await.body, "quick");
     assert_eq!(whole(silent).await.unwrap().status, 504);
     assert_eq!(whole(stalls).await.unwrap_err(), Some(Reason::CANCEL));
+    eventually("it is blamed", || fixture.metrics().contains("code=\"200\",reason=\"BrokenResponse\"} 1")).await;
     assert_eq!(client.ask(get("http://a.example/quick")).await.body, "quick");
     assert_eq!((replica.connections(), fixture.in_flight()), (1, 0));
 }
