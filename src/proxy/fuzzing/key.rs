@@ -142,7 +142,10 @@ fn asked_by(told: Option<&str>, peer: &str) -> String {
         let member = member.trim_matches(|letter: char| letter.is_ascii_whitespace());
         let host = match member.rsplit_once(':') {
             Some((host, port)) if host.parse::<Ipv4Addr>().is_ok() || host.ends_with(']') => {
-                let Ok(_) = port.parse::<u16>() else { break };
+                let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+                if !is_port {
+                    break;
+                }
                 host
             }
             _ => member,
