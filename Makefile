@@ -5,7 +5,7 @@ SAMPLE  ?= deploy/samples/web.yaml
 PROFILE ?= release
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test test-cluster test-interop bench-controller bench-proxy bench-ring soak fuzz-smoke fuzz verify fmt docs image chart e2e kind-up kind-down clean .need-rust
+.PHONY: help up build release test test-cluster test-interop bench-controller bench-proxy bench-ring soak fuzz-smoke fuzz verify fmt docs image chart e2e kind-up kind-down clean .need-rust
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ up: build ## Build, start three replicas and serve them on http://localhost:5000
 
 build: .need-rust ## Build Ringhold and the sample replica
 	@$(CARGO) build --locked --release --workspace
+
+release: .need-rust ## Build Ringhold for speed: the compiler learns from a run under load (half an hour; says where the program is)
+	@CARGO="$(CARGO)" deploy/release.sh
 
 test: .need-rust ## Run all tests; those that need an API server or nginx say loudly where there is none (with CI=true they fail)
 	@tests/cluster/prepare.sh || [ "$$CI" != true ]
